@@ -1,0 +1,57 @@
+import type {
+  Network,
+  OperationStore,
+  PeerId,
+  PeerRole,
+  ProcessorRecord,
+  Replica,
+  Unsubscribe,
+} from '@shoal/scheduler'
+
+/** What an invite holds: the link that people share, taken apart. */
+export interface Invite {
+  /** Where the room's signalling server and page are, for example `http://192.168.1.7:7420`. */
+  readonly url: string
+  /** Public name of the room: safe in logs. */
+  readonly room: string
+  readonly role: PeerRole
+  /** 32 bytes: the room secret (member) or the contributors' key derived from it. Never logged. */
+  readonly key: Uint8Array
+}
+
+/** How this peer stands in its room. */
+export interface RoomHealth {
+  /** `false`: the signalling server is away; existing links go on, new peers cannot join. */
+  readonly isOnline: boolean
+  readonly peers: number
+  readonly members: number
+  /** Reasons why something is less than it could be, for people; empty when all is well. */
+  readonly reasons: readonly string[]
+}
+
+/** A peer's place in a room: identity, links, view, replica. What `joinRoom` gives. */
+export interface Room {
+  readonly self: PeerId
+  readonly epoch: number
+  readonly role: PeerRole
+  readonly invite: Invite
+  readonly network: Network
+  /** `null` for contributors. */
+  readonly replica: Replica | null
+  readonly operations: OperationStore
+  health(): RoomHealth
+  onHealth(listener: (health: RoomHealth) => void): Unsubscribe
+  /** Everything refused or broken on the way in, with its code; for logs and tests. */
+  onRefused(listener: (refusal: Refusal) => void): Unsubscribe
+  /** Says goodbye on every link, closes them, leaves signalling. Idempotent. */
+  leave(): Promise<void>
+}
+
+/** One piece of bad input: it was dropped, the peer goes on. */
+export interface Refusal {
+  readonly code: string
+  readonly message: string
+  readonly from: string
+}
+
+export type { ProcessorRecord }

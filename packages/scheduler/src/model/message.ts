@@ -1,0 +1,110 @@
+import type { JobId, OperationHash, ProcessorId, TaskRef } from './ids.ts'
+import type { Payload } from './payload.ts'
+import type { OutcomeRecord, PeerProfile } from './records.ts'
+import type { Need, Outcome, TaskOptionsRecord } from './task.ts'
+
+/** A task handed to a processor. `attempt` is unique within the job, over all epochs. */
+export interface Assignment {
+  readonly no: number
+  readonly attempt: number
+  readonly processor: ProcessorId
+  readonly operation: OperationHash
+  readonly args: Payload
+  /** Values of the tasks it needed, with the argument index that each fills. */
+  readonly inputs: readonly AssignmentInput[]
+  /** 0 = no limit. */
+  readonly timeoutMs: number
+}
+
+export interface AssignmentInput {
+  readonly index: number
+  readonly value: Payload
+}
+
+/** How one attempt ended where it ran. */
+export interface AttemptResult {
+  readonly no: number
+  readonly attempt: number
+  readonly outcome: AttemptOutcome
+  /** Time in the body, in milliseconds; feeds the owner's estimates. */
+  readonly ranMs: number
+}
+
+/** `lost`: the processor died under it. `refused`: it never ran (unknown processor, shutdown). */
+export type AttemptOutcome = Outcome | { readonly status: 'lost' } | { readonly status: 'refused' }
+
+export interface AttemptRef {
+  readonly no: number
+  readonly attempt: number
+}
+
+/** A task that a running body asks its owner to add. */
+export interface SpawnRequest {
+  readonly seq: number
+  readonly operation: OperationHash
+  readonly args: Payload
+  readonly needs: readonly Need[]
+  readonly options: TaskOptionsRecord
+}
+
+/**
+ * What schedulers say to each other. Every message may be lost, doubled, delayed or reordered:
+ * the periodic audit (SPEC RC6) repairs what that breaks.
+ */
+export type Message =
+  /** Any peer: what I am and lend. Sent after hello and on change. */
+  | { readonly type: 'profile'; readonly profile: PeerProfile }
+  /** Owner to executor: run these. */
+  | { readonly type: 'assign'; readonly job: JobId; readonly epoch: number; readonly tasks: readonly Assignment[] }
+  /** Owner to executor: give these back if they have not started. */
+  | { readonly type: 'revoke'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  /** Owner to executor: stop these, started or not. */
+  | { readonly type: 'abort'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  /** Owner to executor: I have written these down; forget them. */
+  | { readonly type: 'commit'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  /** New owner to everybody: what of this job do you run or hold? */
+  | { readonly type: 'adopt'; readonly job: JobId; readonly epoch: number }
+  /** Owner to executor, now and then: do you still have these? */
+  | { readonly type: 'audit'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  /** Executor to owner. */
+  | { readonly type: 'results'; readonly job: JobId; readonly epoch: number; readonly results: readonly AttemptResult[] }
+  | { readonly type: 'revoked'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  /** Executor's answer to `adopt` and `audit`: running or queued here, and results not committed yet. */
+  | {
+      readonly type: 'holdings'
+      readonly job: JobId
+      readonly epoch: number
+      readonly running: readonly (AttemptRef & { readonly processor: ProcessorId })[]
+      readonly results: readonly AttemptResult[]
+      /** Attempts of the audit that this peer knows nothing of. */
+      readonly unknown: readonly AttemptRef[]
+    }
+  /** Executor to an older owner: somebody owns this job at a higher epoch. */
+  | { readonly type: 'stale'; readonly job: JobId; readonly epoch: number }
+  /** Body to owner: add these children of a running attempt. Repeated until answered. */
+  | {
+      readonly type: 'submit'
+      readonly job: JobId
+      readonly parent: AttemptRef
+      readonly requests: readonly SpawnRequest[]
+    }
+  | {
+      readonly type: 'submitted'
+      readonly job: JobId
+      readonly parent: AttemptRef
+      readonly accepted: readonly { readonly seq: number; readonly no: number }[]
+    }
+  /** Anybody to owner: tell me how these end. Repeated until answered. */
+  | { readonly type: 'watch'; readonly job: JobId; readonly nos: readonly number[] }
+  | { readonly type: 'outcomes'; readonly job: JobId; readonly outcomes: readonly OutcomeRecord[] }
+  /** Anybody to owner: cancel these (all of the job when `nos` is null). */
+  | { readonly type: 'cancel'; readonly job: JobId; readonly nos: readonly number[] | null; readonly reason: string }
+
+export type MessageOf<T extends Message['type']> = Extract<Message, { readonly type: T }>
+
+/** The key under which an attempt is known on a peer. */
+export function attemptKey(job: JobId, ref: AttemptRef): string {
+  return `${job}/${ref.no}:${ref.attempt}`
+}
+
+export type { TaskRef }

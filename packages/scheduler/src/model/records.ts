@@ -1,0 +1,35 @@
+import type { JobId, PeerId } from './ids.ts'
+import type { OperationRecord } from './operation.ts'
+import type { ProcessorRecord } from './processor.ts'
+import type { Outcome, TaskSpec } from './task.ts'
+
+/** One outcome as an owner wrote it. Readers keep, for each task, the record of the lowest epoch. */
+export interface OutcomeRecord {
+  readonly no: number
+  readonly outcome: Outcome
+}
+
+/**
+ * What members replicate: the whole of the shared state, as plain data.
+ * `by` is the writer: lane records live in its lane, job records in the job's document.
+ */
+export type ReplicatedRecord =
+  | { readonly type: 'job'; readonly by: PeerId; readonly job: JobId; readonly name: string }
+  | { readonly type: 'claim'; readonly by: PeerId; readonly job: JobId; readonly epoch: number }
+  | { readonly type: 'ended'; readonly by: PeerId; readonly job: JobId }
+  | { readonly type: 'profile'; readonly by: PeerId; readonly profile: PeerProfile }
+  | { readonly type: 'operations'; readonly job: JobId; readonly operations: readonly OperationRecord[] }
+  | { readonly type: 'specs'; readonly job: JobId; readonly specs: readonly TaskSpec[] }
+  | {
+      readonly type: 'outcomes'
+      readonly job: JobId
+      readonly by: PeerId
+      readonly epoch: number
+      readonly outcomes: readonly OutcomeRecord[]
+    }
+
+/** What a peer says of itself. */
+export interface PeerProfile {
+  readonly name: string
+  readonly processors: readonly ProcessorRecord[]
+}
