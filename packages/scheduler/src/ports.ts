@@ -80,7 +80,12 @@ export interface Transport {
 /** What the view of the room says; see the events of the same names. */
 export type ViewEvent =
   | { readonly type: 'peer-joined'; readonly peer: PeerId; readonly epoch: number; readonly role: PeerRole }
-  | { readonly type: 'link-measured'; readonly peer: PeerId; readonly rttMs: number; readonly bytesPerMs: number }
+  | {
+      readonly type: 'link-measured'
+      readonly peer: PeerId
+      readonly rttMs: number
+      readonly bytesPerMs: number
+    }
   | { readonly type: 'peer-suspected'; readonly peer: PeerId }
   | { readonly type: 'peer-trusted'; readonly peer: PeerId }
   | { readonly type: 'peer-left'; readonly peer: PeerId; readonly cause: 'left' | 'dead' }
@@ -116,13 +121,22 @@ export interface ProcessorHost {
   /** What running bodies ask for. */
   onBody(listener: (request: BodyRequest) => void): Unsubscribe
   /** Answers to those requests. */
-  childrenAccepted(job: JobId, parent: AttemptRef, accepted: readonly { readonly seq: number; readonly no: number }[]): void
+  childrenAccepted(
+    job: JobId,
+    parent: AttemptRef,
+    accepted: readonly { readonly seq: number; readonly no: number }[],
+  ): void
   taskSettled(ref: TaskRef, outcome: Outcome): void
   close(): Promise<void>
 }
 
 export type BodyRequest =
-  | { readonly type: 'spawn'; readonly job: JobId; readonly parent: AttemptRef; readonly requests: readonly SpawnRequest[] }
+  | {
+      readonly type: 'spawn'
+      readonly job: JobId
+      readonly parent: AttemptRef
+      readonly requests: readonly SpawnRequest[]
+    }
   | { readonly type: 'watch'; readonly refs: readonly TaskRef[] }
   | { readonly type: 'cancel'; readonly ref: TaskRef; readonly reason: string }
   | { readonly type: 'yield' | 'resume'; readonly callId: number }

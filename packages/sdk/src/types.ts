@@ -59,7 +59,15 @@ export interface TaskOptions {
   readonly signal?: AbortSignal
 }
 
-export type TaskStatus = 'waiting' | 'ready' | 'assigned' | 'backoff' | 'done' | 'failed' | 'cancelled' | 'unknown'
+export type TaskStatus =
+  | 'waiting'
+  | 'ready'
+  | 'assigned'
+  | 'backoff'
+  | 'done'
+  | 'failed'
+  | 'cancelled'
+  | 'unknown'
 
 /** One invocation of an operation: awaitable, and an argument of other tasks. */
 export interface Task<T> extends PromiseLike<T> {
@@ -83,7 +91,13 @@ export interface GroupProgress {
 
 /** A settled member of a group or list: never a bare task, so that nothing is flattened. */
 export type Completed<T> =
-  | { readonly index: number; readonly task: readonly [Task<T>]; readonly status: 'done'; readonly value: T; readonly peer: string | null }
+  | {
+      readonly index: number
+      readonly task: readonly [Task<T>]
+      readonly status: 'done'
+      readonly value: T
+      readonly peer: string | null
+    }
   | {
       readonly index: number
       readonly task: readonly [Task<T>]

@@ -42,7 +42,10 @@ export type Effect =
   /** Replicate: lane records into this peer's lane, job records into the job's document. */
   | { readonly type: 'write'; readonly records: readonly ReplicatedRecord[] }
   /** Tell whoever watches: once for each watched task, except that a partition's heal may correct it. */
-  | { readonly type: 'settle'; readonly outcomes: readonly { readonly ref: TaskRef; readonly outcome: Outcome }[] }
+  | {
+      readonly type: 'settle'
+      readonly outcomes: readonly { readonly ref: TaskRef; readonly outcome: Outcome }[]
+    }
   /** The owner took these children of a local body. */
   | {
       readonly type: 'children-accepted'

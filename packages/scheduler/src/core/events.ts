@@ -54,8 +54,17 @@ export type Event =
   /** Calls given to `execute` ended. */
   | { readonly type: 'calls-ended'; readonly at: number; readonly ended: readonly CallEnded[] }
   /** The processors of this peer, all of them. */
-  | { readonly type: 'processors-changed'; readonly at: number; readonly processors: readonly ProcessorRecord[] }
-  | { readonly type: 'message-received'; readonly at: number; readonly from: PeerId; readonly message: Message }
+  | {
+      readonly type: 'processors-changed'
+      readonly at: number
+      readonly processors: readonly ProcessorRecord[]
+    }
+  | {
+      readonly type: 'message-received'
+      readonly at: number
+      readonly from: PeerId
+      readonly message: Message
+    }
   /** A peer finished the handshake (again: at a higher epoch). */
   | {
       readonly type: 'peer-joined'
@@ -75,7 +84,12 @@ export type Event =
   | { readonly type: 'peer-suspected'; readonly at: number; readonly peer: PeerId }
   | { readonly type: 'peer-trusted'; readonly at: number; readonly peer: PeerId }
   /** `left`: said goodbye. `dead`: did not answer. */
-  | { readonly type: 'peer-left'; readonly at: number; readonly peer: PeerId; readonly cause: 'left' | 'dead' }
+  | {
+      readonly type: 'peer-left'
+      readonly at: number
+      readonly peer: PeerId
+      readonly cause: 'left' | 'dead'
+    }
   /** Records of other members, from the replica; never this peer's own of this start. */
   | { readonly type: 'records-arrived'; readonly at: number; readonly records: readonly ReplicatedRecord[] }
   /** The clock reached the time that {@link SchedulerState.wakeAt} asked for. */

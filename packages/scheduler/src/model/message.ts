@@ -55,20 +55,55 @@ export type Message =
   /** Any peer: what I am and lend. Sent after hello and on change. */
   | { readonly type: 'profile'; readonly profile: PeerProfile }
   /** Owner to executor: run these. */
-  | { readonly type: 'assign'; readonly job: JobId; readonly epoch: number; readonly tasks: readonly Assignment[] }
+  | {
+      readonly type: 'assign'
+      readonly job: JobId
+      readonly epoch: number
+      readonly tasks: readonly Assignment[]
+    }
   /** Owner to executor: give these back if they have not started. */
-  | { readonly type: 'revoke'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  | {
+      readonly type: 'revoke'
+      readonly job: JobId
+      readonly epoch: number
+      readonly attempts: readonly AttemptRef[]
+    }
   /** Owner to executor: stop these, started or not. */
-  | { readonly type: 'abort'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  | {
+      readonly type: 'abort'
+      readonly job: JobId
+      readonly epoch: number
+      readonly attempts: readonly AttemptRef[]
+    }
   /** Owner to executor: I have written these down; forget them. */
-  | { readonly type: 'commit'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  | {
+      readonly type: 'commit'
+      readonly job: JobId
+      readonly epoch: number
+      readonly attempts: readonly AttemptRef[]
+    }
   /** New owner to everybody: what of this job do you run or hold? */
   | { readonly type: 'adopt'; readonly job: JobId; readonly epoch: number }
   /** Owner to executor, now and then: do you still have these? */
-  | { readonly type: 'audit'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  | {
+      readonly type: 'audit'
+      readonly job: JobId
+      readonly epoch: number
+      readonly attempts: readonly AttemptRef[]
+    }
   /** Executor to owner. */
-  | { readonly type: 'results'; readonly job: JobId; readonly epoch: number; readonly results: readonly AttemptResult[] }
-  | { readonly type: 'revoked'; readonly job: JobId; readonly epoch: number; readonly attempts: readonly AttemptRef[] }
+  | {
+      readonly type: 'results'
+      readonly job: JobId
+      readonly epoch: number
+      readonly results: readonly AttemptResult[]
+    }
+  | {
+      readonly type: 'revoked'
+      readonly job: JobId
+      readonly epoch: number
+      readonly attempts: readonly AttemptRef[]
+    }
   /** Executor's answer to `adopt` and `audit`: running or queued here, and results not committed yet. */
   | {
       readonly type: 'holdings'
@@ -98,7 +133,12 @@ export type Message =
   | { readonly type: 'watch'; readonly job: JobId; readonly nos: readonly number[] }
   | { readonly type: 'outcomes'; readonly job: JobId; readonly outcomes: readonly OutcomeRecord[] }
   /** Anybody to owner: cancel these (all of the job when `nos` is null). */
-  | { readonly type: 'cancel'; readonly job: JobId; readonly nos: readonly number[] | null; readonly reason: string }
+  | {
+      readonly type: 'cancel'
+      readonly job: JobId
+      readonly nos: readonly number[] | null
+      readonly reason: string
+    }
 
 export type MessageOf<T extends Message['type']> = Extract<Message, { readonly type: T }>
 

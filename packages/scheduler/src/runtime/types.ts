@@ -46,7 +46,15 @@ export interface JobView {
 }
 
 /** A task as this peer sees it. */
-export type TaskStatus = 'waiting' | 'ready' | 'assigned' | 'backoff' | 'done' | 'failed' | 'cancelled' | 'unknown'
+export type TaskStatus =
+  | 'waiting'
+  | 'ready'
+  | 'assigned'
+  | 'backoff'
+  | 'done'
+  | 'failed'
+  | 'cancelled'
+  | 'unknown'
 
 /** The loop around the pure core: what the SDK talks to. One step at a time, never re-entered. */
 export interface Runtime {
