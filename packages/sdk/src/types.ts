@@ -10,6 +10,18 @@ export interface MeshOptions {
   readonly signal?: AbortSignal
 }
 
+/** What this peer lends; part of `Mesh`, so that a page can join first and ask for consent later. */
+export interface Lending {
+  /** Workers lent at present. */
+  readonly workers: number
+  /**
+   * Changes how many workers this peer lends: more are started, surplus ones end after their running
+   * tasks (tasks that have not started go back to their owner). Resolves when the processors are as asked.
+   * @throws ShoalError `E_OPTION` when `workers` is not a whole number from 0 to 256
+   */
+  lend(workers: number): Promise<void>
+}
+
 /** One peer as this peer sees it. */
 export interface PeerInfo {
   readonly id: string
