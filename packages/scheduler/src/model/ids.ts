@@ -7,11 +7,17 @@ export type ProcessorId = string & { readonly __brand: 'ProcessorId' }
 /** Address of an operation: hex SHA-256 of its module source, `#` and its export name. */
 export type OperationHash = string & { readonly __brand: 'OperationHash' }
 
-/** Names one task of one job. Numbers start at 0 and have no gaps. */
+/**
+ * Names one task of one job. The submitter numbers its tasks from 0 without gaps; tasks that bodies
+ * spawn are numbered by the job's owner from {@link nestedBase} on.
+ */
 export interface TaskRef {
   readonly job: JobId
   readonly no: number
 }
+
+/** The first number of the tasks that running bodies spawn. */
+export const nestedBase: number = 2 ** 24
 
 /** The public form of a task's identity, as seen in errors, events and the command line. */
 export function taskIdOf(ref: TaskRef): string {

@@ -1,7 +1,8 @@
+import type { ErrorRecord } from './errors.ts'
 import type { JobId, OperationHash, ProcessorId, TaskRef } from './ids.ts'
 import type { Payload } from './payload.ts'
 import type { OutcomeRecord, PeerProfile } from './records.ts'
-import type { Need, Outcome, TaskOptionsRecord } from './task.ts'
+import type { Need, TaskOptionsRecord } from './task.ts'
 
 /** A task handed to a processor. `attempt` is unique within the job, over all epochs. */
 export interface Assignment {
@@ -31,7 +32,12 @@ export interface AttemptResult {
 }
 
 /** `lost`: the processor died under it. `refused`: it never ran (unknown processor, shutdown). */
-export type AttemptOutcome = Outcome | { readonly status: 'lost' } | { readonly status: 'refused' }
+export type AttemptOutcome =
+  | { readonly status: 'done'; readonly value: Payload }
+  | { readonly status: 'failed'; readonly error: ErrorRecord }
+  | { readonly status: 'cancelled'; readonly reason: string }
+  | { readonly status: 'lost' }
+  | { readonly status: 'refused' }
 
 export interface AttemptRef {
   readonly no: number

@@ -1,5 +1,5 @@
 import type { ErrorRecord } from './errors.ts'
-import type { OperationHash, TaskRef } from './ids.ts'
+import type { OperationHash, ProcessorId, TaskRef } from './ids.ts'
 import type { Payload } from './payload.ts'
 import type { Scope } from './scope.ts'
 
@@ -44,7 +44,12 @@ export interface TaskSpec {
 
 /** How a task ended. */
 export type Outcome =
-  | { readonly status: 'done'; readonly value: Payload }
+  | {
+      readonly status: 'done'
+      readonly value: Payload
+      /** Where the winning attempt ran. */
+      readonly processor: ProcessorId | null
+    }
   | {
       readonly status: 'failed'
       readonly error: ErrorRecord

@@ -29,6 +29,8 @@ export interface PeerView {
   readonly isSuspected: boolean
   readonly profile: PeerProfile
   readonly rttMs: number
+  /** Attempts of jobs owned here that it ended well, since this start. */
+  readonly tasksDone: number
 }
 
 /** A job as this peer sees it. */
