@@ -1,4 +1,7 @@
+import { playwright } from '@vitest/browser-playwright'
+import { defaultClientConditions } from 'vite'
 import { defineConfig } from 'vitest/config'
+import { findChromium } from './scripts/setup.mjs'
 
 const conditions = ['development', 'node', 'import', 'module', 'default']
 /** Tests run from the sources: no build comes first. */
@@ -6,6 +9,19 @@ const fromSources = {
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
 }
+const browserOnly = ['**/node_modules/**', '**/dist/**', '**/*.browser.test.ts']
+
+const chromium = findChromium()
+/** With the loopback flag and the permissions below, a page gets 127.0.0.1 candidates without any network. */
+const chromiumArgs = [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--allow-loopback-in-peer-connection',
+]
 
 export default defineConfig({
   ...fromSources,
@@ -16,12 +32,47 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['packages/**/*.test.ts', 'tests/contract/**/*.test.ts', 'tests/*.test.ts'],
+          exclude: browserOnly,
           testTimeout: 20_000,
         },
       },
       {
         ...fromSources,
         test: { name: 'sim', include: ['tests/simulation/**/*.test.ts'], testTimeout: 300_000 },
+      },
+      {
+        resolve: { conditions: ['development', ...defaultClientConditions] },
+        worker: { format: 'es' },
+        test: {
+          name: 'browser',
+          include: ['packages/**/*.browser.test.ts', 'tests/browser/**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**'],
+          testTimeout: 30_000,
+          fileParallelism: false,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({
+              launchOptions: {
+                args: chromiumArgs,
+                ...(chromium === null ? {} : { executablePath: chromium }),
+              },
+              contextOptions: { permissions: ['camera', 'microphone'] },
+            }),
+            instances: [{ browser: 'chromium' }],
+          },
+        },
+      },
+      {
+        ...fromSources,
+        test: {
+          name: 'e2e',
+          include: ['tests/e2e/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
       },
     ],
   },

@@ -1,0 +1,104 @@
+// `npm test`: installs what is missing, then every check. `npm test -- unit sim` runs some of them.
+// The last line is `N passed, N failed, N skipped` over all of them.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ensureChromium, ensurePackages, runTool } from './setup.mjs'
+
+const parts = {
+  lint: () => check('biome', ['check', '.', '--max-diagnostics=40']),
+  types: () => check('tsc', ['-b', '--force']),
+  demo: () => check('vite', ['build', 'apps/demo', '--logLevel', 'warn']),
+  unit: () => vitest('unit'),
+  sim: () => vitest('sim'),
+  browser: () => vitest('browser'),
+  e2e: () => vitest('e2e'),
+}
+
+/** One check that counts as one test. */
+async function check(tool, args) {
+  const { code } = await runTool(tool, args)
+  return code === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 }
+}
+
+/** One vitest project in a process of its own. */
+async function vitest(project) {
+  const folder = mkdtempSync(join(tmpdir(), 'shoal-test-'))
+  const file = join(folder, 'report.json')
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
+  try {
+    const { code } = await runTool('vitest', ['run', '--project', project, '--passWithNoTests', ...reporters])
+    return count(file, code)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function count(file, code) {
+  let report = null
+  try {
+    report = JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    // No report: nothing ran, or vitest itself broke; its exit code tells which.
+    return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 }
+  }
+  // A file that cannot be loaded has no tests to fail: it counts as one.
+  const broken = report.testResults.filter(
+    (result) => result.status === 'failed' && result.assertionResults.length === 0,
+  ).length
+  const failed = report.numFailedTests + broken
+  return {
+    passed: report.numPassedTests,
+    // An unhandled error fails the run although no test failed.
+    failed: failed === 0 && code !== 0 ? 1 : failed,
+    skipped: report.numPendingTests + report.numTodoTests,
+  }
+}
+
+function withNeeds(chosen) {
+  // The end-to-end tests open the built page, and the tests of the public types read what tsc emits.
+  if (chosen.includes('e2e') && !chosen.includes('demo')) return ['demo', ...chosen]
+  return chosen
+}
+
+async function main() {
+  const unknown = process.argv.slice(2).filter((name) => !(name in parts))
+  if (unknown.length > 0) {
+    throw new Error(`Cannot run "${unknown.join(' ')}": the parts are ${Object.keys(parts).join(', ')}`)
+  }
+  const chosen = withNeeds(process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts))
+  await ensurePackages()
+  // vitest.config.ts reads the browser's path, whichever project runs.
+  if (chosen.some((name) => name === 'browser' || name === 'e2e')) {
+    process.env.CHROMIUM_PATH = await ensureChromium()
+  }
+  const total = { passed: 0, failed: 0, skipped: 0 }
+  const lines = []
+  for (const name of chosen) {
+    console.log(`\n=== ${name} ===`)
+    const startedAt = Date.now()
+    const result = await parts[name]()
+    for (const key of Object.keys(total)) total[key] += result[key]
+    const seconds = ((Date.now() - startedAt) / 1000).toFixed(1)
+    lines.push(`${name.padEnd(8)} ${sum(result)}  (${seconds} s)`)
+    console.log(lines.at(-1))
+  }
+  console.log(`\n=== all ===\n${lines.join('\n')}`)
+  return total
+}
+
+function sum({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`
+}
+
+main().then(
+  (total) => {
+    process.exitCode = total.failed === 0 ? 0 : 1
+    console.log(sum(total))
+  },
+  (error) => {
+    process.exitCode = 1
+    console.error(error instanceof Error ? error.message : error)
+    console.log('0 passed, 1 failed, 0 skipped')
+  },
+)
