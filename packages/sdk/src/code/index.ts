@@ -1,0 +1,10 @@
+export { missingCapture } from './captures.ts'
+export {
+  type ModuleText,
+  type OperationFromOptions,
+  operationFrom,
+  operationHash,
+  rememberFunction,
+} from './operation-from.ts'
+export { sha256Hex } from './sha256.ts'
+export { type ContextMark, markContext, markedBody } from './with-context.ts'

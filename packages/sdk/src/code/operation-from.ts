@@ -1,0 +1,102 @@
+import { type OperationHash, type OperationRecord, ShoalError } from '@shoal/scheduler'
+import { functionExpression } from './function-text.ts'
+import { rememberedTextsMax, sourceCharsMax } from './limits.ts'
+import { sha256Hex } from './sha256.ts'
+import { markedBody } from './with-context.ts'
+
+/** A module as text: what an operation is when it is not made from a function. */
+export interface ModuleText {
+  /** The text of an ES module that imports nothing. */
+  readonly source: string
+  /** Which export is the function. Default `default`. */
+  readonly export?: string
+}
+
+export interface OperationFromOptions {
+  /** Shown to people. Default: the function's name, else `anonymous`. */
+  readonly name?: string
+}
+
+type AnyFunction = (...args: never[]) => unknown
+
+const byFunction = new WeakMap<object, OperationRecord>()
+const loaded = new WeakMap<object, OperationRecord>()
+const byText = new Map<string, OperationRecord>()
+
+/**
+ * The operation of a function without captures, of a body marked by `withContext`, or of a module's
+ * text. Synchronous; a function is read once.
+ * @throws ShoalError `E_CODE` native, bound and generator functions, classes, module texts over 4 MiB
+ */
+export function operationFrom(body: unknown, options: OperationFromOptions = {}): OperationRecord {
+  const marked = markedBody(body)
+  const fn = marked ?? body
+  if (typeof fn === 'function')
+    return named(fromFunction(body as object, fn as AnyFunction, marked !== null), options)
+  if (isModuleText(body)) return fromModule(body, options.name ?? 'module')
+  throw new ShoalError(
+    'E_CODE',
+    `Cannot make an operation as it must be a function or a module's text: current value is ${typeof body}`,
+  )
+}
+
+/** The address of a module's export: what peers verify. */
+export function operationHash(source: string, exportName: string): OperationHash {
+  return `${sha256Hex(source)}#${exportName}` as OperationHash
+}
+
+/** Remembers which operation a loaded function is, so that a body can spawn itself by its own name. */
+export function rememberFunction(fn: object, record: OperationRecord): void {
+  loaded.set(fn, record)
+}
+
+function fromFunction(key: object, fn: AnyFunction, takesContext: boolean): OperationRecord {
+  const known = loaded.get(fn) ?? byFunction.get(key)
+  if (known !== undefined) return known
+  const source = moduleOf(functionExpression(fn), takesContext)
+  let record = byText.get(source)
+  if (record === undefined || record.name !== nameOf(fn)) {
+    const hash = record?.hash ?? operationHash(source, 'default')
+    checkSource(source)
+    record = { hash, name: nameOf(fn), source, exportName: 'default' }
+    if (byText.size >= rememberedTextsMax) byText.clear()
+    byText.set(source, record)
+  }
+  byFunction.set(key, record)
+  return record
+}
+
+/**
+ * A module around one expression. Tools that keep names wrap inner functions in `__name(...)`, a helper
+ * that stays behind in the bundle: the module has its own.
+ */
+function moduleOf(expression: string, takesContext: boolean): string {
+  const helper = 'const __name = (target) => target\n'
+  const mark = takesContext ? 'export const takesContext = true\n' : ''
+  return `${helper}${mark}export default (\n${expression}\n)\n`
+}
+
+function fromModule(module: ModuleText, name: string): OperationRecord {
+  checkSource(module.source)
+  const exportName = module.export ?? 'default'
+  return { hash: operationHash(module.source, exportName), name, source: module.source, exportName }
+}
+
+function checkSource(source: string): void {
+  if (source.length <= sourceCharsMax) return
+  const limit = `at most ${sourceCharsMax} characters of code are sent`
+  throw new ShoalError('E_CODE', `Cannot make an operation as ${limit}: current value is ${source.length}`)
+}
+
+function named(record: OperationRecord, options: OperationFromOptions): OperationRecord {
+  const { name } = options
+  return name === undefined || name === record.name ? record : { ...record, name }
+}
+
+function nameOf(fn: AnyFunction): string {
+  return typeof fn.name === 'string' && fn.name !== '' && fn.name !== 'default' ? fn.name : 'anonymous'
+}
+
+function isModuleText(value: unknown): value is ModuleText {
+  return typeof value === 'object' && value !== null && 'source' in value && typeof value.source === 'string'
+}
