@@ -1,0 +1,43 @@
+import { joinMesh } from '../join-mesh.ts'
+import type { Mesh } from '../types.ts'
+import { type Command, inviteOf } from './command.ts'
+import { memberFlags, meshOptions } from './member.ts'
+import { type Terminal, toJson, whenStopped } from './terminal.ts'
+
+/** Lends this machine to a room until it is stopped. */
+export const join: Command = {
+  name: 'join',
+  usage: '<invite> [flags]',
+  summary: 'lends this machine to a room until Ctrl-C',
+  flags: memberFlags,
+  async run(args, terminal) {
+    const invite = inviteOf(args, join)
+    const mesh = await joinMesh(invite, { ...meshOptions(args), signal: terminal.stop })
+    try {
+      if (args.isJson) await reportJson(mesh, terminal)
+      else await report(mesh, terminal)
+      await whenStopped(terminal.stop)
+    } finally {
+      await mesh.close()
+    }
+    return 0
+  },
+}
+
+async function report(mesh: Mesh, terminal: Terminal): Promise<void> {
+  const own = mesh.processors.filter((processor) => processor.peer === mesh.self).length
+  await terminal.print(`Joined as ${mesh.role}, lending ${own} worker${own === 1 ? '' : 's'}. Ctrl-C leaves.`)
+  mesh.on('peer-joined', (peer) => terminal.note(`+ ${peer.name} joined (${peer.role})`))
+  mesh.on('peer-left', (peer) => terminal.note(`- ${peer.id.slice(0, 8)} ${peer.cause}`))
+  mesh.on('health', (health) => {
+    for (const reason of health.reasons) terminal.note(`! ${reason}`)
+  })
+}
+
+async function reportJson(mesh: Mesh, terminal: Terminal): Promise<void> {
+  const processors = mesh.processors.filter((processor) => processor.peer === mesh.self)
+  await terminal.print(toJson({ event: 'joined', peer: mesh.self, role: mesh.role, processors }))
+  mesh.on('peer-joined', (peer) => void terminal.print(toJson({ event: 'peer-joined', peer })))
+  mesh.on('peer-left', (peer) => void terminal.print(toJson({ event: 'peer-left', peer })))
+  mesh.on('health', (health) => void terminal.print(toJson({ event: 'health', health })))
+}

@@ -1,0 +1,148 @@
+import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
+import { ShoalError } from '@shoal/scheduler'
+import { joinMesh } from '../join-mesh.ts'
+import { localMesh } from '../local-mesh.ts'
+import { type Operation, operation } from '../operation.ts'
+import type { Mesh, Task } from '../types.ts'
+import { type Arguments, type Command, usageError } from './command.ts'
+import { memberFlags, meshOptions } from './member.ts'
+import { type Terminal, toJson, toLine } from './terminal.ts'
+
+/** Items in flight: enough for the batches of a busy room, bounded for endless input. */
+const windowItems = 1_024
+
+/** Runs a module's function on items, here or in a room. */
+export const run: Command = {
+  name: 'run',
+  usage: '<module> [item ...] [flags]',
+  summary: 'runs a function of a module on each item or line',
+  flags: {
+    stdin: { type: 'boolean', help: 'one item per line of standard input; results come in the same order' },
+    export: { type: 'string', help: 'which export is the function (default: default, or the only one)' },
+    invite: { type: 'string', help: 'run in this room (default: on the workers of this machine)' },
+    ...memberFlags,
+  },
+  async run(args, terminal) {
+    const [path, ...items] = args.positionals
+    if (path === undefined) throw usageError('a module is needed: none given', run)
+    if (args.has('stdin') && items.length > 0)
+      throw usageError('items come from --stdin or as arguments', run)
+    const body = await loadOperation(path, args.text('export'))
+    const mesh = await openMesh(args, terminal)
+    try {
+      const source = args.has('stdin') ? readLines(terminal) : items
+      if (!args.has('stdin') && items.length === 0) await printResult(mesh.spawn(body), 0, args, terminal)
+      else await pipe(mesh, body, source, args, terminal)
+    } finally {
+      await mesh.close()
+    }
+    return terminal.stop.aborted ? 130 : 0
+  },
+}
+
+function openMesh(args: Arguments, terminal: Terminal): Promise<Mesh> {
+  const invite = args.text('invite')
+  const options = { ...meshOptions(args), signal: terminal.stop }
+  if (invite !== undefined) return joinMesh(invite, options)
+  return localMesh({ workers: availableParallelism(), ...options })
+}
+
+async function loadOperation(
+  path: string,
+  wanted: string | undefined,
+): Promise<Operation<unknown[], unknown>> {
+  let source: string
+  try {
+    source = await readFile(path, 'utf8')
+  } catch (error) {
+    throw new ShoalError(
+      'E_MODULE',
+      `Cannot read the module as its file must exist: current value is "${path}"`,
+      {
+        cause: error,
+        data: { fix: 'give the path of a JavaScript module' },
+      },
+    )
+  }
+  const name = await chooseExport(path, wanted)
+  return operation(name === 'default' ? path.replace(/^.*\//, '') : name, { source, export: name })
+}
+
+/** Its import also shows errors of the module here, in the words of this machine, before anything travels. */
+async function chooseExport(path: string, wanted: string | undefined): Promise<string> {
+  let module: Record<string, unknown>
+  try {
+    module = await import(pathToFileURL(path).href)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new ShoalError('E_MODULE', `Cannot load the module "${path}": ${reason}`, {
+      cause: error,
+      data: { fix: 'it must be a JavaScript module (.mjs) without imports' },
+    })
+  }
+  const names = Object.keys(module).filter((name) => typeof module[name] === 'function')
+  const name = wanted ?? (names.includes('default') || names.length !== 1 ? 'default' : names[0])
+  if (name !== undefined && names.includes(name)) return name
+  throw new ShoalError(
+    'E_NO_FUNCTION',
+    `Cannot run "${path}" as its export "${name}" must be a function: its functions are ${names.join(', ') || 'none'}`,
+  )
+}
+
+/** Spawns ahead of the output by one window, and prints in order. */
+async function pipe(
+  mesh: Mesh,
+  body: Operation<unknown[], unknown>,
+  items: Iterable<string> | AsyncIterable<string>,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<void> {
+  const inFlight: Task<unknown>[] = []
+  let printed = 0
+  for await (const item of items) {
+    if (terminal.stop.aborted) return
+    inFlight.push(mesh.spawn(body, parseItem(item)))
+    // What is ready goes out at once; the rest waits until the window is full.
+    while (inFlight.length >= windowItems || inFlight[0]?.isReady() === true) {
+      await printResult(inFlight.shift() as Task<unknown>, printed++, args, terminal)
+    }
+  }
+  for (const task of inFlight) {
+    if (terminal.stop.aborted) return
+    await printResult(task, printed++, args, terminal)
+  }
+}
+
+async function* readLines(terminal: Terminal): AsyncGenerator<string> {
+  const lines = createInterface({ input: terminal.input, crlfDelay: Number.POSITIVE_INFINITY })
+  const close = (): void => lines.close()
+  terminal.stop.addEventListener('abort', close)
+  try {
+    yield* lines
+  } finally {
+    terminal.stop.removeEventListener('abort', close)
+    lines.close()
+  }
+}
+
+/** `7` is a number and `{"a":1}` an object; all else is text. */
+function parseItem(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+async function printResult(
+  task: Task<unknown>,
+  index: number,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<void> {
+  const value = await task
+  await terminal.print(args.isJson ? toJson({ index, value }) : toLine(value))
+}

@@ -1,0 +1,41 @@
+import { joinMesh } from '../join-mesh.ts'
+import type { Mesh } from '../types.ts'
+import { type Command, inviteOf } from './command.ts'
+import { whenSettled } from './settled.ts'
+import { toJson } from './terminal.ts'
+
+/** Says who is in a room and what runs there. */
+export const status: Command = {
+  name: 'status',
+  usage: '<invite> [flags]',
+  summary: 'says who is in a room, and which jobs it has',
+  flags: {},
+  async run(args, terminal) {
+    const invite = inviteOf(args, status)
+    const mesh = await joinMesh(invite, { name: 'status', workers: 0, signal: terminal.stop })
+    try {
+      await whenSettled(mesh, terminal.stop)
+      const peers = mesh.peers.filter((peer) => !peer.isSelf)
+      const record = { health: mesh.health(), peers, jobs: mesh.jobs() }
+      await terminal.print(args.isJson ? toJson(record) : describe(mesh))
+    } finally {
+      await mesh.close()
+    }
+    return 0
+  },
+}
+
+function describe(mesh: Mesh): string {
+  const peers = mesh.peers.filter((peer) => !peer.isSelf)
+  const lines = peers.map((peer) => {
+    const lent = `${peer.processors.length} processor${peer.processors.length === 1 ? '' : 's'}`
+    const state = peer.isSuspected ? ', silent' : ''
+    return `  ${peer.name.padEnd(24)} ${peer.role.padEnd(12)} ${lent.padEnd(14)} ${Math.round(peer.rttMs)} ms${state}`
+  })
+  const jobs = mesh.jobs().map((job) => {
+    const state = job.isEnded ? 'ended' : `owner ${job.owner.slice(0, 8)}`
+    return `  ${job.name.padEnd(24)} ${job.done} of ${job.total} done, ${job.failed} failed, ${state}`
+  })
+  const reasons = mesh.health().reasons.map((reason) => `  ! ${reason}`)
+  return [`${peers.length} peers`, ...lines, `${jobs.length} jobs`, ...jobs, ...reasons].join('\n')
+}
