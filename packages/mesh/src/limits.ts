@@ -1,0 +1,74 @@
+/**
+ * Every limit of the wire and of membership, in one place. Exceeding one gives a `ShoalError`
+ * with the code named beside it; nothing grows without a bound because a peer asks for it.
+ */
+export const limits = {
+  /** Largest frame before a peer has proved itself, in bytes: a hello needs about 300. `E_TOO_LARGE` */
+  helloBytesMax: 1024,
+  /** Time from an open link to a verified hello, in milliseconds. `E_HELLO_TIMEOUT` */
+  helloTimeoutMs: 5_000,
+  /** Links that may be in their hello at the same time; more are closed at once. */
+  hellosMax: 64,
+  /** Largest frame on a control link, in bytes: one must never block the next for long. `E_TOO_LARGE` */
+  controlBytesMax: 65_536,
+  /** Bodies above this many bytes travel over the bulk link. */
+  bulkFromBytes: 49_152,
+  /** Scheduler messages of one turn are joined up to this many bytes, and split above it. */
+  batchBytes: 32_768,
+  /** Entries (tasks, results, attempts) in one scheduler message; more are split into several. */
+  batchEntriesMax: 1024,
+  /** Frames held while a hello is being verified, in bytes; more closes the link. `E_TOO_LARGE` */
+  heldBytesMax: 1_048_576,
+  /** Largest message of any kind, in bytes; bigger values have to be chunks. `E_TOO_LARGE` */
+  messageBytesMax: 67_108_864,
+  /** Nesting of a message body. `E_DEPTH` */
+  depthMax: 32,
+  /** Values in one message body, nested ones included. `E_DECODE` */
+  itemsMax: 262_144,
+  /** Bytes accepted by a control link and not yet on the wire; the rest waits in our queue. */
+  controlBufferedBytesMax: 524_288,
+  /** Our queue in front of one control link, in bytes; a peer that is slower is cut off. */
+  controlQueuedBytesMax: 67_108_864,
+  /** Bytes of one chunk frame with its header: 64 KiB, half of every browser's smallest maximum. */
+  chunkFrameBytes: 65_536,
+  /** High watermark of a bulk link, in bytes: more made cold links three times slower. */
+  bulkBufferedBytesMax: 262_144,
+  /** Bytes that a sender may have on the way before the receiver says that it took them in. */
+  bulkWindowBytes: 1_048_576,
+  /** Bytes being put together from chunks, over all peers; above it receivers give no credit. */
+  reassemblyBytesMax: 268_435_456,
+  /** Longest wait for the next chunk of a message, in milliseconds. `E_CHUNK_TIMEOUT` */
+  chunkTimeoutMs: 10_000,
+  /** An unused bulk link is closed after this many milliseconds. */
+  bulkIdleMs: 10_000,
+  /** Frames per second from a member, and as many at once. `E_RATE` */
+  memberFramesPerS: 50_000,
+  /** Frames per second from a contributor, and as many at once. `E_RATE` */
+  contributorFramesPerS: 4_000,
+  /** Refusals told to one sender per second: a flood must not make us flood. */
+  refusalsPerS: 20,
+  /** Identifiers (jobs, peers, processors, addresses), in characters. `E_SCHEMA` */
+  idCharsMax: 256,
+  /** Names and reasons, in characters. Longer ones are cut before they are sent. */
+  nameCharsMax: 1024,
+  /** Messages and stacks of errors, in characters. Longer ones are cut before they are sent. */
+  errorCharsMax: 8_192,
+  /** Nested causes of an error. Deeper ones are cut before they are sent. */
+  causesMax: 8,
+  /** Text of one operation's module, in characters. `E_TOO_LARGE` */
+  sourceCharsMax: 16_777_216,
+  /** Longest duration that a message may name, in milliseconds: what a timer can hold. */
+  durationMsMax: 2_147_483_647,
+  /** Processors that one peer may announce. */
+  processorsMax: 1024,
+  /** Addresses in one gossip frame. */
+  gossipMax: 128,
+  /** Peers up to which everybody is linked to everybody. */
+  fullMeshPeers: 16,
+  /** Links of one peer; a hello beyond is refused. `E_LIMIT` */
+  linksMax: 48,
+  /** Fenced peers remembered; the oldest is forgotten first. */
+  fencesMax: 10_000,
+  /** Addresses remembered for dialling. */
+  addressesMax: 256,
+} as const

@@ -1,0 +1,374 @@
+import {
+  type Assignment,
+  type AssignmentInput,
+  type AttemptRef,
+  type AttemptResult,
+  type JobId,
+  type Message,
+  type MessageOf,
+  type OperationHash,
+  type OutcomeRecord,
+  type PeerId,
+  type ProcessorId,
+  peerOfProcessor,
+  type SpawnRequest,
+} from '@shoal/scheduler'
+import { limits } from '../limits.ts'
+import {
+  asBoolean,
+  asId,
+  asJobId,
+  asList,
+  asNumber,
+  asOperationHash,
+  asProcessorId,
+  asText,
+  asTuple,
+  asUint,
+  fitText,
+  schemaError,
+} from './validate.ts'
+import {
+  asFlat,
+  readAttemptOutcome,
+  readDuration,
+  readNeeds,
+  readNo,
+  readOptions,
+  readOutcome,
+  readPayload,
+  writeAttemptOutcome,
+  writeNeeds,
+  writeOptions,
+  writeOutcome,
+} from './values.ts'
+
+/** Numbers are for ever, as those of the frames. */
+const codes = {
+  profile: 1,
+  assign: 2,
+  revoke: 3,
+  abort: 4,
+  commit: 5,
+  adopt: 6,
+  audit: 7,
+  results: 8,
+  revoked: 9,
+  holdings: 10,
+  stale: 11,
+  submit: 12,
+  submitted: 13,
+  watch: 14,
+  outcomes: 15,
+  cancel: 16,
+} as const satisfies Record<Message['type'], number>
+
+const typeOf: ReadonlyMap<unknown, Message['type']> = new Map(
+  Object.entries(codes).map(([type, code]) => [code, type as Message['type']]),
+)
+
+/** Largest number of entries in one list: above what a sender puts in one message, below any harm. */
+const entriesMax = limits.batchEntriesMax * 4
+
+/**
+ * The plain lists that a message travels as. No map ever crosses the wire: fields go by place.
+ * @throws ShoalError `E_NOT_SERIALIZABLE` from a payload that cannot be packed
+ */
+export function writeMessage(message: Message): readonly unknown[] {
+  const code = codes[message.type]
+  switch (message.type) {
+    case 'profile':
+      return writeProfile(message)
+    case 'assign':
+      return writeAssign(message)
+    case 'revoke':
+    case 'abort':
+    case 'commit':
+    case 'audit':
+    case 'revoked':
+      return [code, message.job, message.epoch, writeRefs(message.attempts)]
+    case 'adopt':
+    case 'stale':
+      return [code, message.job, message.epoch]
+    case 'results':
+      return [code, message.job, message.epoch, message.results.map(writeResult)]
+    case 'holdings': {
+      const running = message.running.flatMap((one) => [one.no, one.attempt, one.processor])
+      const results = message.results.map(writeResult)
+      return [code, message.job, message.epoch, running, results, writeRefs(message.unknown)]
+    }
+    case 'submit':
+      return writeSubmit(message)
+    case 'submitted': {
+      const accepted = message.accepted.flatMap((one) => [one.seq, one.no])
+      return [code, message.job, message.parent.no, message.parent.attempt, accepted]
+    }
+    case 'watch':
+      return [code, message.job, message.nos]
+    case 'outcomes':
+      return [code, message.job, message.outcomes.map((one) => [one.no, writeOutcome(one.outcome)])]
+    case 'cancel':
+      return [code, message.job, message.nos, fitText(message.reason)]
+  }
+}
+
+/**
+ * Reads one message that `from` sent.
+ * @throws ShoalError `E_SCHEMA`
+ */
+export function readMessage(value: unknown, from: PeerId): Message {
+  if (!Array.isArray(value)) throw schemaError('a message', 'a list', value)
+  const type = typeOf.get(value[0])
+  switch (type) {
+    case undefined:
+      throw schemaError('the type of a message', 'a known number', value[0])
+    case 'profile':
+      return readProfile(value, from)
+    case 'assign':
+      return readAssign(value)
+    case 'revoke':
+    case 'abort':
+    case 'commit':
+    case 'audit':
+    case 'revoked': {
+      const [, job, epoch, refs] = asTuple(value, 4, type)
+      return { type, job: readJob(job), epoch: readEpoch(epoch), attempts: readRefs(refs) }
+    }
+    case 'adopt':
+    case 'stale': {
+      const [, job, epoch] = asTuple(value, 3, type)
+      return { type, job: readJob(job), epoch: readEpoch(epoch) }
+    }
+    case 'results': {
+      const [, job, epoch, results] = asTuple(value, 4, type)
+      return { type, job: readJob(job), epoch: readEpoch(epoch), results: readResults(results) }
+    }
+    case 'holdings':
+      return readHoldings(value)
+    case 'submit':
+      return readSubmit(value)
+    case 'submitted':
+      return readSubmitted(value)
+    case 'watch': {
+      const [, job, nos] = asTuple(value, 3, type)
+      return { type, job: readJob(job), nos: readNos(nos) }
+    }
+    case 'outcomes': {
+      const [, job, outcomes] = asTuple(value, 3, type)
+      return { type, job: readJob(job), outcomes: asList(outcomes, entriesMax, 'outcomes', readRecord) }
+    }
+    case 'cancel': {
+      const [, job, nos, reason] = asTuple(value, 4, type)
+      return {
+        type,
+        job: readJob(job),
+        nos: nos === null ? null : readNos(nos),
+        reason: asText(reason, 'a reason'),
+      }
+    }
+  }
+}
+
+function writeProfile({ profile }: MessageOf<'profile'>): readonly unknown[] {
+  const processors = profile.processors.map((one) => [one.id, one.kind, one.isDefault, one.score])
+  return [codes.profile, fitText(profile.name), processors]
+}
+
+function readProfile(value: unknown, from: PeerId): Message {
+  const [, name, processors] = asTuple(value, 3, 'profile')
+  return {
+    type: 'profile',
+    profile: {
+      name: asText(name, 'the name of a peer'),
+      processors: asList(processors, limits.processorsMax, 'processors', (item) => {
+        const [id, kind, isDefault, score] = asTuple(item, 4, 'a processor')
+        const processor = asProcessorId(id, 'a processor')
+        if (peerOfProcessor(processor) !== from) throw schemaError('a processor', `one of ${from}`, id)
+        return {
+          id: processor,
+          kind: asId(kind, 'the kind of a processor'),
+          isDefault: asBoolean(isDefault, 'isDefault'),
+          score: asNumber(score, 'a score', 0, 1e9),
+        }
+      }),
+    },
+  }
+}
+
+/** Processors and operations are written once for each message: a task then costs some 10 bytes. */
+function writeAssign(message: MessageOf<'assign'>): readonly unknown[] {
+  const processors = new Map<ProcessorId, number>()
+  const operations = new Map<OperationHash, number>()
+  const tasks = message.tasks.map((task) => [
+    task.no,
+    task.attempt,
+    numberOf(processors, task.processor),
+    numberOf(operations, task.operation),
+    task.args.pack(),
+    task.inputs.length === 0 ? 0 : task.inputs.flatMap((input) => [input.index, input.value.pack()]),
+    Math.min(task.timeoutMs, limits.durationMsMax),
+  ])
+  return [codes.assign, message.job, message.epoch, [...processors.keys()], [...operations.keys()], tasks]
+}
+
+function readAssign(value: unknown): Message {
+  const [, job, epoch, processorList, operationList, tasks] = asTuple(value, 6, 'assign')
+  const processors = asList(processorList, entriesMax, 'processors', (id) => asProcessorId(id, 'a processor'))
+  const operations = asList(operationList, entriesMax, 'operations', (id) =>
+    asOperationHash(id, 'an operation'),
+  )
+  return {
+    type: 'assign',
+    job: readJob(job),
+    epoch: readEpoch(epoch),
+    tasks: asList(tasks, entriesMax, 'tasks', (item): Assignment => {
+      const [no, attempt, processor, operation, args, inputs, timeoutMs] = asTuple(item, 7, 'a task')
+      return {
+        no: readNo(no),
+        attempt: asUint(attempt, 'an attempt'),
+        processor: pick(processors, processor, 'the processor of a task'),
+        operation: pick(operations, operation, 'the operation of a task'),
+        args: readPayload(args),
+        inputs: inputs === 0 ? noInputs : readInputs(inputs),
+        timeoutMs: readDuration(timeoutMs),
+      }
+    }),
+  }
+}
+
+const noInputs: readonly AssignmentInput[] = Object.freeze([])
+
+function readInputs(value: unknown): readonly AssignmentInput[] {
+  const flat = asFlat(value, 2, 'inputs')
+  const inputs: AssignmentInput[] = []
+  for (let at = 0; at < flat.length; at += 2) {
+    inputs.push({
+      index: asUint(flat[at], 'the index of an input', 65_535),
+      value: readPayload(flat[at + 1]),
+    })
+  }
+  return inputs
+}
+
+function readHoldings(value: unknown): Message {
+  const [, job, epoch, runningList, results, unknown] = asTuple(value, 6, 'holdings')
+  const flat = asFlat(runningList, 3, 'running')
+  const running: (AttemptRef & { readonly processor: ProcessorId })[] = []
+  for (let at = 0; at < flat.length; at += 3) {
+    running.push({
+      no: readNo(flat[at]),
+      attempt: asUint(flat[at + 1], 'an attempt'),
+      processor: asProcessorId(flat[at + 2], 'a processor'),
+    })
+  }
+  return {
+    type: 'holdings',
+    job: readJob(job),
+    epoch: readEpoch(epoch),
+    running,
+    results: readResults(results),
+    unknown: readRefs(unknown),
+  }
+}
+
+function writeSubmit(message: MessageOf<'submit'>): readonly unknown[] {
+  const { job, parent } = message
+  const requests = message.requests.map((one) => [
+    one.seq,
+    one.operation,
+    one.args.pack(),
+    writeNeeds(one.needs, job),
+    writeOptions(one.options),
+  ])
+  return [codes.submit, job, parent.no, parent.attempt, requests]
+}
+
+function readSubmit(value: unknown): Message {
+  const [, jobId, no, attempt, requests] = asTuple(value, 5, 'submit')
+  const job = readJob(jobId)
+  return {
+    type: 'submit',
+    job,
+    parent: { no: readNo(no), attempt: asUint(attempt, 'an attempt') },
+    requests: asList(requests, entriesMax, 'requests', (item): SpawnRequest => {
+      const [seq, operation, args, needs, options] = asTuple(item, 5, 'a request')
+      return {
+        seq: asUint(seq, 'the sequence of a request'),
+        operation: asOperationHash(operation, 'an operation'),
+        args: readPayload(args),
+        needs: readNeeds(needs, job),
+        options: readOptions(options),
+      }
+    }),
+  }
+}
+
+function readSubmitted(value: unknown): Message {
+  const [, job, no, attempt, accepted] = asTuple(value, 5, 'submitted')
+  const flat = asFlat(accepted, 2, 'accepted')
+  const pairs: { readonly seq: number; readonly no: number }[] = []
+  for (let at = 0; at < flat.length; at += 2) {
+    pairs.push({ seq: asUint(flat[at], 'the sequence of a request'), no: readNo(flat[at + 1]) })
+  }
+  const parent = { no: readNo(no), attempt: asUint(attempt, 'an attempt') }
+  return { type: 'submitted', job: readJob(job), parent, accepted: pairs }
+}
+
+function writeResult(result: AttemptResult): readonly unknown[] {
+  return [result.no, result.attempt, result.ranMs, writeAttemptOutcome(result.outcome)]
+}
+
+function readResults(value: unknown): readonly AttemptResult[] {
+  return asList(value, entriesMax, 'results', (item) => {
+    const [no, attempt, ranMs, outcome] = asTuple(item, 4, 'a result')
+    return {
+      no: readNo(no),
+      attempt: asUint(attempt, 'an attempt'),
+      outcome: readAttemptOutcome(outcome),
+      ranMs: asNumber(ranMs, 'ranMs', 0, Number.MAX_SAFE_INTEGER),
+    }
+  })
+}
+
+function readRecord(value: unknown): OutcomeRecord {
+  const [no, outcome] = asTuple(value, 2, 'an outcome record')
+  return { no: readNo(no), outcome: readOutcome(outcome) }
+}
+
+function writeRefs(refs: readonly AttemptRef[]): readonly number[] {
+  return refs.flatMap((ref) => [ref.no, ref.attempt])
+}
+
+function readRefs(value: unknown): readonly AttemptRef[] {
+  const flat = asFlat(value, 2, 'attempts')
+  const refs: AttemptRef[] = []
+  for (let at = 0; at < flat.length; at += 2) {
+    refs.push({ no: readNo(flat[at]), attempt: asUint(flat[at + 1], 'an attempt') })
+  }
+  return refs
+}
+
+function readNos(value: unknown): readonly number[] {
+  return asList(value, entriesMax, 'task numbers', readNo)
+}
+
+function readJob(value: unknown): JobId {
+  return asJobId(value, 'a job')
+}
+
+function readEpoch(value: unknown): number {
+  return asUint(value, 'an epoch')
+}
+
+function numberOf<T>(numbers: Map<T, number>, value: T): number {
+  const known = numbers.get(value)
+  if (known !== undefined) return known
+  numbers.set(value, numbers.size)
+  return numbers.size - 1
+}
+
+function pick<T>(table: readonly T[], index: unknown, where: string): T {
+  const value = typeof index === 'number' ? table[index] : undefined
+  if (value === undefined) throw schemaError(where, `an index below ${table.length}`, index)
+  return value
+}
