@@ -1,0 +1,2 @@
+export * from './index.ts'
+export { createBrowserTransport } from './transport/peerjs.browser.ts'

@@ -1,0 +1,4 @@
+export * from './index.ts'
+export { SIGNALLING_LIMITS, type SignallingLimits } from './signalling/limits.ts'
+export { type SignallingOptions, type SignallingServer, startSignalling } from './signalling/server.ts'
+export { createNodeTransport, loadPeerJs } from './transport/peerjs.node.ts'

@@ -1,0 +1,207 @@
+import type { CloseReason, Link, LinkChannel } from '@shoal/scheduler'
+import { ShoalError } from '@shoal/scheduler'
+import type { DataConnection } from 'peerjs'
+import { DRAIN_POLL_MS, LINGER_MS, LOW_WATERMARK_BYTES, MESSAGE_BYTES_MAX } from './limits.ts'
+import type { LinkEvents } from './listeners.ts'
+import { createLinkEvents } from './listeners.ts'
+import type { OnRefused } from './peerjs.types.ts'
+
+/** A connection on its way to a link. */
+export interface PendingLink {
+  readonly remoteAddress: string
+  readonly channel: LinkChannel
+  /** Rejects with `E_DIAL`. */
+  readonly opened: Promise<Link>
+  fail(reason: string): void
+  /** Closes now, without waiting for what is queued. */
+  hangUp(): void
+  /** Settled when the native connection is closed. */
+  readonly gone: Promise<void>
+}
+
+/** Follows `connection` from its first moment, so that no message is missed, and makes a link of it. */
+export function followConnection(
+  connection: DataConnection,
+  channel: LinkChannel,
+  timeoutMs: number,
+  onRefused: OnRefused,
+): PendingLink {
+  const remoteAddress = connection.peer
+  const events = createLinkEvents((error) =>
+    onRefused('E_INVARIANT', `Cannot handle a link event: ${String(error)}`, remoteAddress),
+  )
+  const native = connection.peerConnection
+  const gone = settled()
+  const opening = settled<Link>()
+  let isOpen = false
+  let isLost = false
+  // Handled by whoever waits; nobody may.
+  opening.promise.catch(() => {})
+
+  const hangUp = (): void => {
+    try {
+      connection.close()
+    } catch {
+      // It is gone either way.
+    }
+    gone.resolve()
+  }
+  const end = (reason: CloseReason): void => {
+    clearTimeout(timer)
+    if (!isOpen) opening.reject(dialError(remoteAddress, channel, reason))
+    events.close(reason)
+    hangUp()
+  }
+  const timer = setTimeout(() => pending.fail(`it did not open within ${timeoutMs} ms`), timeoutMs)
+  const pending: PendingLink = {
+    remoteAddress,
+    channel,
+    opened: opening.promise,
+    gone: gone.promise,
+    hangUp,
+    fail(reason) {
+      if (isOpen) return
+      opening.reject(dialError(remoteAddress, channel, reason))
+      end('lost')
+    },
+  }
+  connection.on('data', (data) => {
+    const message = asBytes(data)
+    if (message === null)
+      return onRefused(
+        'E_FRAME',
+        'Cannot read a message as it must be binary: current value is text',
+        remoteAddress,
+      )
+    if (!events.deliver(message)) end('protocol')
+  })
+  connection.on('close', () => end(isLost ? 'lost' : 'bye'))
+  connection.on('error', (error) => (isOpen ? undefined : pending.fail(error.message)))
+  // PeerJS acts on the ICE state alone; some stacks only ever move the connection state to "failed".
+  const watch = (): void => {
+    if (native.connectionState === 'failed' || native.iceConnectionState === 'failed') end('lost')
+    else
+      isLost = native.connectionState === 'disconnected' || (isLost && native.connectionState !== 'connected')
+  }
+  native.addEventListener('connectionstatechange', watch)
+  native.addEventListener('iceconnectionstatechange', watch)
+  connection.on('open', () => {
+    clearTimeout(timer)
+    isOpen = true
+    // A second data channel would take the place of the first inside PeerJS.
+    native.ondatachannel = (event) => event.channel.close()
+    opening.resolve(createLink(connection, channel, events, end, hangUp))
+  })
+  return pending
+}
+
+function createLink(
+  connection: DataConnection,
+  channel: LinkChannel,
+  events: LinkEvents,
+  end: (reason: CloseReason) => void,
+  hangUp: () => void,
+): Link {
+  const data = connection.dataChannel
+  const binding = fingerprints(connection.peerConnection)
+  const queued = (): number => (data.readyState === 'open' ? data.bufferedAmount : 0)
+  let poll: ReturnType<typeof setInterval> | undefined
+  const checkDrain = (): void => {
+    if (poll === undefined || queued() > LOW_WATERMARK_BYTES) return
+    clearInterval(poll)
+    poll = undefined
+    events.drained()
+  }
+  data.bufferedAmountLowThreshold = LOW_WATERMARK_BYTES
+  data.addEventListener('bufferedamountlow', checkDrain)
+  events.onClose(() => clearInterval(poll))
+  return {
+    remoteAddress: connection.peer,
+    channel,
+    messageBytesMax: MESSAGE_BYTES_MAX,
+    binding,
+    get bufferedBytes() {
+      return events.isClosed ? 0 : queued()
+    },
+    send(message) {
+      if (message.byteLength > MESSAGE_BYTES_MAX) throw tooLarge(message.byteLength)
+      if (events.isClosed) return
+      try {
+        data.send(message as Uint8Array<ArrayBuffer>)
+      } catch {
+        return end('lost')
+      }
+      if (poll === undefined && queued() > LOW_WATERMARK_BYTES) poll = setInterval(checkDrain, DRAIN_POLL_MS)
+    },
+    onMessage: events.onMessage,
+    onDrain: events.onDrain,
+    onClose: events.onClose,
+    close() {
+      if (events.close('closed-here')) linger(queued, hangUp)
+    },
+  }
+}
+
+/** Closing at once would drop what is queued, a goodbye among it. */
+function linger(queued: () => number, hangUp: () => void): void {
+  let pollsLeft = Math.ceil(LINGER_MS / DRAIN_POLL_MS)
+  const timer = setInterval(() => {
+    pollsLeft -= 1
+    if (pollsLeft > 0 && queued() > 0) return
+    clearInterval(timer)
+    hangUp()
+  }, DRAIN_POLL_MS)
+}
+
+function asBytes(data: unknown): Uint8Array | null {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data)
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  return null
+}
+
+/** Fingerprints of both certificates; `null` when a side does not name exactly one. */
+function fingerprints(native: RTCPeerConnection): Link['binding'] {
+  const local = fingerprintOf(native.localDescription?.sdp ?? '')
+  const remote = fingerprintOf(native.remoteDescription?.sdp ?? '')
+  return local === null || remote === null ? null : { local, remote }
+}
+
+/** With two different fingerprints either certificate would pass: such a session binds nothing. */
+export function fingerprintOf(sdp: string): string | null {
+  const found = new Set<string>()
+  for (const [, hash = '', digest = ''] of sdp.matchAll(/^a=fingerprint:(\S+) ([0-9A-Fa-f:]+)\s*$/gm)) {
+    found.add(`${hash.toLowerCase()} ${digest.toUpperCase()}`)
+  }
+  const [first] = found
+  return found.size === 1 && first !== undefined ? first : null
+}
+
+export function tooLarge(sizeBytes: number): ShoalError {
+  return new ShoalError(
+    'E_TOO_LARGE',
+    `Cannot send a message as its size must be at most ${MESSAGE_BYTES_MAX} bytes: current value is ${sizeBytes}`,
+    { data: { sizeBytes, sizeBytesMax: MESSAGE_BYTES_MAX } },
+  )
+}
+
+export function dialError(address: string, channel: LinkChannel, reason: string): ShoalError {
+  return new ShoalError('E_DIAL', `Cannot open a ${channel} link to "${address}": ${reason}`, {
+    data: { address, channel, reason },
+  })
+}
+
+interface Settled<T> {
+  readonly promise: Promise<T>
+  resolve(value: T): void
+  reject(error: unknown): void
+}
+
+function settled<T = void>(): Settled<T> {
+  let resolve: (value: T) => void = () => {}
+  let reject: (error: unknown) => void = () => {}
+  const promise = new Promise<T>((onValue, onError) => {
+    resolve = onValue
+    reject = onError
+  })
+  return { promise, resolve, reject }
+}
