@@ -31,7 +31,12 @@ export default defineConfig({
         ...fromSources,
         test: {
           name: 'unit',
-          include: ['packages/**/*.test.ts', 'tests/contract/**/*.test.ts', 'tests/*.test.ts'],
+          include: [
+            'packages/**/*.test.ts',
+            'apps/**/*.test.ts',
+            'tests/contract/**/*.test.ts',
+            'tests/*.test.ts',
+          ],
           exclude: browserOnly,
           testTimeout: 20_000,
         },
@@ -69,6 +74,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
+          globalSetup: ['tests/e2e/support/build-page.ts'],
+          globalSetup: ['tests/e2e/support/build-page.ts'],
           testTimeout: 180_000,
           hookTimeout: 60_000,
           fileParallelism: false,

@@ -55,18 +55,12 @@ function count(file, code) {
   }
 }
 
-function withNeeds(chosen) {
-  // The end-to-end tests open the built page, and the tests of the public types read what tsc emits.
-  if (chosen.includes('e2e') && !chosen.includes('demo')) return ['demo', ...chosen]
-  return chosen
-}
-
 async function main() {
   const unknown = process.argv.slice(2).filter((name) => !(name in parts))
   if (unknown.length > 0) {
     throw new Error(`Cannot run "${unknown.join(' ')}": the parts are ${Object.keys(parts).join(', ')}`)
   }
-  const chosen = withNeeds(process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts))
+  const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts)
   await ensurePackages()
   // vitest.config.ts reads the browser's path, whichever project runs.
   if (chosen.some((name) => name === 'browser' || name === 'e2e')) {

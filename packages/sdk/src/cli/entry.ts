@@ -4,6 +4,7 @@ import { silenceEd25519Warning } from './warnings.ts'
 
 silenceEd25519Warning()
 
+const lingerMs = 1_000
 const stop = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   // The second signal ends the process at once, as if nobody listened.
@@ -21,3 +22,5 @@ const terminal = createTerminal({
   stop,
 })
 process.exitCode = await main(process.argv.slice(2), terminal)
+// Everything is closed by now; a native handle that lingers must not hold the shell.
+setTimeout(() => process.exit(), lingerMs).unref()

@@ -6,7 +6,7 @@ const waysOut: Readonly<Record<string, string>> = {
   E_AUTH: 'the invite is not of this room as it is now: ask for a new one',
   E_SIGNALLING: 'is "shoal up" still running there? "shoal doctor <invite>" looks closer',
   E_OFFLINE: 'is "shoal up" still running there? "shoal doctor <invite>" looks closer',
-  E_PORT_IN_USE: 'choose another with --port, or --port 0 for any free one',
+  E_LISTEN: 'choose another port with --port, or --port 0 for any free one',
   E_CODE: 'make the function self-contained: no imports and nothing from around it',
   E_NO_FUNCTION: 'name the export with --export',
   E_FORBIDDEN: 'use a member invite: contributors only lend',

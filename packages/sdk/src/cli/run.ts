@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { ShoalError } from '@shoal/scheduler'
 import { joinMesh } from '../join-mesh.ts'
@@ -32,10 +33,12 @@ export const run: Command = {
       throw usageError('items come from --stdin or as arguments', run)
     const body = await loadOperation(path, args.text('export'))
     const mesh = await openMesh(args, terminal)
+    // Ends whatever waits for a result, too.
+    terminal.stop.addEventListener('abort', () => void mesh.close(), { once: true })
     try {
-      const source = args.has('stdin') ? readLines(terminal) : items
-      if (!args.has('stdin') && items.length === 0) await printResult(mesh.spawn(body), 0, args, terminal)
-      else await pipe(mesh, body, source, args, terminal)
+      if (args.has('stdin')) await pipeLines(mesh, body, args, terminal)
+      else if (items.length > 0) await pipe(mesh, body, items, args, terminal)
+      else await printResult(mesh.spawn(body), 0, args, terminal)
     } finally {
       await mesh.close()
     }
@@ -92,7 +95,26 @@ async function chooseExport(path: string, wanted: string | undefined): Promise<s
   )
 }
 
-/** Spawns ahead of the output by one window, and prints in order. */
+async function pipeLines(
+  mesh: Mesh,
+  body: Operation<unknown[], unknown>,
+  args: Arguments,
+  terminal: Terminal,
+): Promise<void> {
+  const lines = createInterface({ input: terminal.input, crlfDelay: Number.POSITIVE_INFINITY })
+  const close = (): void => lines.close()
+  terminal.stop.addEventListener('abort', close)
+  try {
+    await pipe(mesh, body, lines, args, terminal)
+  } finally {
+    terminal.stop.removeEventListener('abort', close)
+    close()
+    // An open standard input would keep the process alive after a failure.
+    terminal.input.destroy()
+  }
+}
+
+/** Spawns ahead of the output by one window, and prints in order, each result as soon as it may be. */
 async function pipe(
   mesh: Mesh,
   body: Operation<unknown[], unknown>,
@@ -100,31 +122,15 @@ async function pipe(
   args: Arguments,
   terminal: Terminal,
 ): Promise<void> {
-  const inFlight: Task<unknown>[] = []
-  let printed = 0
-  for await (const item of items) {
-    if (terminal.stop.aborted) return
-    inFlight.push(mesh.spawn(body, parseItem(item)))
-    // What is ready goes out at once; the rest waits until the window is full.
-    while (inFlight.length >= windowItems || inFlight[0]?.isReady() === true) {
-      await printResult(inFlight.shift() as Task<unknown>, printed++, args, terminal)
-    }
+  async function* spawnAll(): AsyncGenerator<{ task: Task<unknown> }> {
+    // A bare task would be awaited on its way through the stream.
+    for await (const item of items) yield { task: mesh.spawn(body, parseItem(item)) }
   }
-  for (const task of inFlight) {
+  let index = 0
+  for await (const { task } of Readable.from(spawnAll(), { highWaterMark: windowItems })) {
     if (terminal.stop.aborted) return
-    await printResult(task, printed++, args, terminal)
-  }
-}
-
-async function* readLines(terminal: Terminal): AsyncGenerator<string> {
-  const lines = createInterface({ input: terminal.input, crlfDelay: Number.POSITIVE_INFINITY })
-  const close = (): void => lines.close()
-  terminal.stop.addEventListener('abort', close)
-  try {
-    yield* lines
-  } finally {
-    terminal.stop.removeEventListener('abort', close)
-    lines.close()
+    await printResult(task, index, args, terminal)
+    index += 1
   }
 }
 
