@@ -1,4 +1,5 @@
-import type { PeerRole } from '@shoal/scheduler'
+import type { PeerRole, Scope, TaskStatus } from '@shoal/scheduler'
+import type { Spawnable, TaskArgument, TaskArguments } from './operation.ts'
 
 /** Options of {@link localMesh} and {@link joinMesh}. */
 export interface MeshOptions {
@@ -6,6 +7,8 @@ export interface MeshOptions {
   readonly name?: string
   /** Workers to lend. Default: processors of this machine - 1, at least 1; 0 lends nothing. */
   readonly workers?: number
+  /** Options of every task, unless an operation's view, `with` or the call site says otherwise. */
+  readonly defaults?: TaskOptions
   /** Ends the joining with the signal's reason. */
   readonly signal?: AbortSignal
 }
@@ -53,11 +56,11 @@ export interface JobInfo {
   readonly isEnded: boolean
 }
 
-/** What a task asks for; see docs/API.md. Precedence: call site, then `with`, then the operation. */
+/** What a task asks for. Precedence: call site, then `with`, then the mesh, then the operation. */
 export interface TaskOptions {
   /** Run only on this peer. */
   readonly peer?: string
-  readonly scope?: import('@shoal/scheduler').Scope
+  readonly scope?: Scope
   readonly name?: string
   /** Higher runs first. Default 0. */
   readonly priority?: number
@@ -70,16 +73,6 @@ export interface TaskOptions {
   /** Cancels the task. */
   readonly signal?: AbortSignal
 }
-
-export type TaskStatus =
-  | 'waiting'
-  | 'ready'
-  | 'assigned'
-  | 'backoff'
-  | 'done'
-  | 'failed'
-  | 'cancelled'
-  | 'unknown'
 
 /** One invocation of an operation: awaitable, and an argument of other tasks. */
 export interface Task<T> extends PromiseLike<T> {
@@ -122,6 +115,11 @@ export type Completed<T> =
 export interface TaskGroup<T> extends PromiseLike<T[]>, AsyncIterable<Completed<T>> {
   readonly jobId: string
   readonly progress: GroupProgress
+  /** All values in order; rejects with the first failure. */
+  fetch(): Promise<T[]>
+  /** Resolves when all tasks have ended, well or not. */
+  wait(): Promise<void>
+  /** Called at most once per turn of the event loop. */
   on(event: 'progress', listener: (progress: GroupProgress) => void): () => void
   cancel(reason?: string): void
 }
@@ -152,3 +150,90 @@ export interface MeshHealth {
   readonly processors: number
   readonly reasons: readonly string[]
 }
+
+/** Options of {@link Mesh.map}. */
+export interface MapOptions extends TaskOptions {
+  /** How many tasks travel together. `'auto'` (default): as many as are ready, at most 256. */
+  readonly batch?: 'auto'
+}
+
+/**
+ * A peer's door to a room, or to its own workers alone. Views made by {@link Mesh.with} share
+ * everything but their options.
+ */
+export interface Mesh extends Lending, AsyncDisposable {
+  /** This peer's id. */
+  readonly self: string
+  readonly role: PeerRole
+  /** Everybody in the room that this peer sees, itself included. */
+  readonly peers: readonly PeerInfo[]
+  /** Every processor in the room that this peer sees. */
+  readonly processors: readonly ProcessorInfo[]
+  /**
+   * Runs `operation` somewhere in the mesh, once all tasks among `args` are done: they are replaced by
+   * their values. Returns at once; whatever goes wrong later is the task's.
+   * @param operation an {@link Operation}, a function without captures, or `withContext(...)`
+   * @throws ShoalError `E_CODE` not a function that can travel; `E_FORBIDDEN` this peer only lends;
+   *   `E_CLOSED` the mesh is closed
+   */
+  spawn<A extends readonly unknown[], R>(
+    operation: Spawnable<A, R>,
+    ...args: TaskArguments<A>
+  ): Task<Awaited<R>>
+  /**
+   * Runs `operation` once for each item: one job, sent in batches, with one promise for all.
+   * @throws ShoalError as {@link Mesh.spawn}; `E_OPTION` unknown option or bad value
+   */
+  map<T, R>(
+    operation: Spawnable<[T], R>,
+    items: Iterable<TaskArgument<T>>,
+    options?: MapOptions,
+  ): TaskGroup<Awaited<R>>
+  /** The values of all tasks in order; rejects with the first failure. */
+  all<const T extends readonly unknown[]>(tasks: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>
+  /** The first value; rejects with an `AggregateError` when all tasks failed. */
+  any<T>(tasks: readonly PromiseLike<T>[]): Promise<T>
+  /** The tasks in the order in which they end. Never throws for a task's failure. */
+  asCompleted<T>(tasks: readonly Task<T>[]): AsyncIterable<Completed<T>>
+  /**
+   * Runs `body` with a view of this mesh, then waits for everything that was spawned through the view.
+   * @returns what `body` returned; rejects with the first failure among body and tasks, once all ended
+   */
+  sync<R>(body: (mesh: Mesh) => R | PromiseLike<R>): Promise<R>
+  /**
+   * A view of this mesh whose tasks get these options.
+   * @throws ShoalError `E_OPTION` unknown option or bad value
+   */
+  with(options: TaskOptions): Mesh
+  on<K extends keyof MeshEvents>(event: K, listener: (detail: MeshEvents[K]) => void): () => void
+  /** The jobs of the room that this peer knows. */
+  jobs(): readonly JobInfo[]
+  /**
+   * A handle to any task of the room, whoever spawned it.
+   * @throws ShoalError `E_TASK_ID` when the text is not the id of a task
+   */
+  task<T = unknown>(id: string): Task<T>
+  /** A handle to all tasks of a job of the room, whoever spawned it; ends when the job does. */
+  group<T = unknown>(jobId: string): TaskGroup<T>
+  health(): MeshHealth
+  /** The history of a task, peer or job as this peer knows it, oldest first. */
+  explain(subject: string | Task<unknown>): readonly string[]
+  /**
+   * Leaves politely and stops the workers. What was not done here rejects with `E_CLOSED`; in a room
+   * with other members the work itself goes on. Idempotent.
+   */
+  close(): Promise<void>
+}
+
+/** A place that executes. */
+export interface ProcessorInfo {
+  readonly id: string
+  readonly kind: string
+  readonly peer: string
+  /** `false`: used only by tasks whose scope names it. */
+  readonly isDefault: boolean
+  /** Speed in units of one reference worker; 1 when unknown. */
+  readonly score: number
+}
+
+export type { TaskStatus }

@@ -1,0 +1,389 @@
+import {
+  type Clock,
+  type JobId,
+  nestedBase,
+  type OperationStore,
+  type Outcome,
+  PackedPayload,
+  type Payload,
+  type PeerRole,
+  parseTaskId,
+  type Runtime,
+  ShoalError,
+  type TaskRef,
+  type TaskSpec,
+  type TaskStatus,
+} from '@shoal/scheduler'
+import { linkArguments } from './arguments.ts'
+import { createHandleCodec } from './handles.ts'
+import { type BookKeeper, JobBook } from './job-book.ts'
+import { type Operation, toOperation } from './operation.ts'
+import { closedReason } from './outcome.ts'
+import { createSession, type Session } from './session.ts'
+import { TaskHandle } from './task.ts'
+import { GroupHandle } from './task-group.ts'
+import type { MapOptions } from './types.ts'
+import {
+  errorToRecord,
+  type HandleCodec,
+  LivePayload,
+  packValue,
+  payloadValue,
+  registerHandleCodec,
+} from './values/index.ts'
+import type { View } from './view.ts'
+
+type AnyOperation = Operation<readonly unknown[], unknown>
+
+/** What a mesh is made of. */
+export interface EngineParts {
+  readonly runtime: Runtime
+  readonly operations: Pick<OperationStore, 'add' | 'get'>
+  readonly role: PeerRole
+  readonly clock: Clock
+  /** The room's public name; `null` for a local mesh, whose values stay live. */
+  readonly room: string | null
+}
+
+let enginesMade = 0
+
+/** Random letters and digits, for ids that are never used twice. */
+function randomText(length: number): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(length))
+  return Array.from(bytes, (byte) => (byte % 36).toString(36)).join('')
+}
+
+/**
+ * Makes tasks and follows them: the half of a mesh that views share. A class for its lifetime: it holds
+ * everything that waits until it ends or the mesh is closed.
+ */
+export class Engine implements BookKeeper {
+  readonly space: string
+  readonly runtime: Runtime
+  readonly #parts: EngineParts
+  readonly #codec: HandleCodec
+  readonly #session: Session
+  readonly #books = new Map<JobId, JobBook>()
+  /** Groups of jobs that others may still add to. */
+  readonly #open = new Map<JobId, Set<GroupHandle<unknown>>>()
+  readonly #stale = new Set<JobId>()
+  /** Operations that were put into the store. */
+  readonly #known = new Set<string>()
+  readonly #idPrefix: string
+  /** Tasks that ended before they could be sent. */
+  readonly #unsent: JobBook
+  #jobsMade = 0
+  #unsentMade = 0
+  #isClosed = false
+  readonly #stop: (() => void)[]
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts
+    this.runtime = parts.runtime
+    this.space = parts.room ?? `local-${++enginesMade}`
+    this.#idPrefix = `${parts.runtime.self.slice(0, 6)}-${randomText(8)}`
+    this.#codec = createHandleCodec((ref) => this.task(ref))
+    registerHandleCodec(packingCodec)
+    this.#unsent = new JobBook(this, this.#newJobId(), 'not sent')
+    this.#session = createSession({
+      runtime: parts.runtime,
+      clock: parts.clock,
+      openBook: (name) => this.#openBook(this.#newJobId(), name),
+      closeBook: (book) => this.#dropIfIdle(book, true),
+    })
+    this.#stop = [
+      parts.runtime.onSettled((ref, outcome) => this.#settled(ref, outcome)),
+      parts.runtime.onNotice((notice) => {
+        if (this.#open.size === 0) return
+        const job = 'task' in notice ? notice.task.job : notice.job
+        if (notice.type === 'job-dropped') this.#refresh(job, true)
+        else this.#refreshSoon(job)
+      }),
+    ]
+  }
+
+  /**
+   * Makes a task and returns at once.
+   * @throws ShoalError `E_CODE`, `E_FORBIDDEN`, `E_CLOSED`, `E_FOREIGN_TASK`
+   */
+  spawn(view: View, spawnable: unknown, args: unknown[]): TaskHandle<unknown> {
+    this.#assertMaySpawn()
+    const operation = toOperation(spawnable)
+    const options = view.optionsFor(operation)
+    const { needs, early } = linkArguments(args, options.after, this.space)
+    const name = options.record.name ?? operation.name
+    const aborted = options.signal?.reason() ?? null
+    const unsent = aborted === null ? early : cancelled(aborted)
+    const payload = unsent ?? this.#pack(args)
+    if ('status' in payload) return this.#unsentTask(name, payload)
+    this.#addOperation(operation)
+    const book = this.#session.open()
+    const no = this.#session.number()
+    const handle = new TaskHandle<unknown>(book, no, name)
+    book.add(handle)
+    this.#session.submit({
+      no,
+      operation: operation.record.hash,
+      args: payload,
+      needs,
+      options: options.record,
+      parent: null,
+    })
+    options.signal?.add(handle)
+    view.note(handle)
+    return handle
+  }
+
+  /**
+   * Makes one job of all items.
+   * @throws ShoalError as {@link Engine.spawn}
+   */
+  map(view: View, spawnable: unknown, items: Iterable<unknown>, callSite?: MapOptions): GroupHandle<unknown> {
+    this.#assertMaySpawn()
+    const operation = toOperation(spawnable)
+    const options = view.optionsFor(operation, callSite)
+    const name = options.record.name ?? operation.name
+    this.#addOperation(operation)
+    const aborted = options.signal?.reason() ?? null
+    const specs: TaskSpec[] = []
+    const ended: { index: number; outcome: Outcome }[] = []
+    let total = 0
+    for (const item of items) {
+      const args = [item]
+      const { needs, early } = linkArguments(args, options.after, this.space)
+      const payload = (aborted === null ? early : cancelled(aborted)) ?? this.#pack(args)
+      if ('status' in payload) ended.push({ index: total, outcome: payload })
+      else
+        specs.push({
+          no: specs.length,
+          operation: operation.record.hash,
+          args: payload,
+          needs,
+          options: options.record,
+          parent: null,
+        })
+      total++
+    }
+    const group = this.#openGroup(name, specs, total, ended)
+    options.signal?.add(group)
+    view.note(group)
+    return group
+  }
+
+  /** The handle of any task of the room. */
+  task(ref: TaskRef): TaskHandle<unknown> {
+    const book = this.#bookOf(ref.job)
+    const known = book.handle(ref.no)
+    if (known !== undefined) return known
+    const handle = new TaskHandle<unknown>(book, ref.no, this.taskName(ref.job, ref.no) ?? 'task')
+    const outcome = this.#isClosed ? cancelled(closedReason) : this.runtime.outcomeOf(ref)
+    if (outcome !== null) {
+      handle.settle(outcome)
+      this.#dropIfIdle(book)
+      return handle
+    }
+    book.add(handle)
+    this.runtime.watch([ref])
+    return handle
+  }
+
+  /** @throws ShoalError `E_TASK_ID` when the text names no task */
+  taskById(id: string): TaskHandle<unknown> {
+    const ref = parseTaskId(id)
+    if (ref !== null) return this.task(ref)
+    throw new ShoalError(
+      'E_TASK_ID',
+      `Cannot find a task as its id must be "<job>/<number>": current value is "${id}"`,
+    )
+  }
+
+  /** Follows a whole job of the room, until it ends. */
+  group(job: JobId): GroupHandle<unknown> {
+    const book = this.#bookOf(job)
+    const group = new GroupHandle<unknown>(book, book.name, null)
+    book.follow(group)
+    if (this.#isClosed) {
+      group.jobClosed()
+      return group
+    }
+    const open = this.#open.get(job) ?? new Set()
+    this.#open.set(job, open.add(group))
+    this.#refresh(job, false)
+    return group
+  }
+
+  statusOf(job: JobId, no: number): TaskStatus {
+    return this.runtime.statusOf({ job, no })
+  }
+
+  cancel(job: JobId, nos: readonly number[] | null, reason: string): void {
+    this.#session.flush()
+    this.runtime.cancel(job, nos, reason)
+  }
+
+  story(key: string): readonly string[] {
+    return this.runtime.story(key)
+  }
+
+  peerLabel(id: string): string {
+    const peer = this.runtime.peers().find((candidate) => candidate.id === id)
+    return peer === undefined ? id : `"${peer.profile.name}" (${id})`
+  }
+
+  taskName(job: JobId, no: number): string | null {
+    const spec = this.runtime.tasksOf(job).find((candidate) => candidate.no === no)
+    if (spec === undefined) return null
+    return spec.options.name ?? this.#parts.operations.get(spec.operation)?.name ?? null
+  }
+
+  read(payload: Payload): unknown {
+    return payloadValue(payload, this.#codec)
+  }
+
+  /** Seals what is open: it can end without this peer. */
+  seal(): void {
+    this.#session.close()
+  }
+
+  /** Everything that still waits ends as closed. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const stop of this.#stop) stop()
+    const books = [...this.#books.values()]
+    this.#books.clear()
+    this.#open.clear()
+    for (const book of books) book.close(cancelled(closedReason))
+  }
+
+  #assertMaySpawn(): void {
+    if (this.#isClosed)
+      throw new ShoalError(
+        'E_CLOSED',
+        'Cannot spawn a task as the mesh must be open: current value is closed',
+      )
+    if (this.#parts.role !== 'contributor') return
+    throw new ShoalError(
+      'E_FORBIDDEN',
+      'Cannot spawn a task as this peer must be a member (join with a member invite): current value is contributor',
+    )
+  }
+
+  #pack(args: unknown[]): Payload | Outcome {
+    if (this.#parts.room === null) return new LivePayload(args)
+    try {
+      return new PackedPayload(packValue(args))
+    } catch (error) {
+      const origin = { job: this.#unsent.id, no: this.#unsentMade }
+      return { status: 'failed', error: errorToRecord(error), origin, attempts: 0, peer: null }
+    }
+  }
+
+  #unsentTask(name: string, outcome: Outcome): TaskHandle<unknown> {
+    const handle = new TaskHandle<unknown>(this.#unsent, this.#unsentMade++, name)
+    handle.settle(outcome)
+    return handle
+  }
+
+  #addOperation(operation: AnyOperation): void {
+    const { hash } = operation.record
+    if (this.#known.has(hash)) return
+    this.#known.add(hash)
+    this.#parts.operations.add(operation.record)
+  }
+
+  #openGroup(
+    name: string,
+    specs: readonly TaskSpec[],
+    total: number,
+    ended: readonly { index: number; outcome: Outcome }[],
+  ): GroupHandle<unknown> {
+    const book = this.#openBook(this.#newJobId(), name)
+    const group = new GroupHandle<unknown>(
+      book,
+      name,
+      total,
+      ended.length === 0 ? null : numbers(total, ended),
+    )
+    for (const { index, outcome } of ended) group.end(index, outcome)
+    if (specs.length === 0) {
+      this.#books.delete(book.id)
+      return group
+    }
+    book.follow(group)
+    this.#session.flush()
+    this.runtime.submit(book.id, name, specs)
+    this.runtime.watch(specs.map(({ no }) => ({ job: book.id, no })))
+    this.runtime.seal(book.id)
+    return group
+  }
+
+  #newJobId(): JobId {
+    return `${this.#idPrefix}-${(this.#jobsMade++).toString(36)}` as JobId
+  }
+
+  #openBook(id: JobId, name: string): JobBook {
+    const book = new JobBook(this, id, name)
+    this.#books.set(id, book)
+    return book
+  }
+
+  #bookOf(job: JobId): JobBook {
+    const name = (): string => this.runtime.jobs().find(({ id }) => id === job)?.name ?? 'job'
+    return this.#books.get(job) ?? this.#openBook(job, name())
+  }
+
+  #settled(ref: TaskRef, outcome: Outcome): void {
+    const book = this.#books.get(ref.job)
+    if (book === undefined) return
+    book.settle(ref.no, outcome)
+    this.#session.taskEnded(book)
+    if (book.isIdle) this.#dropIfIdle(book)
+  }
+
+  #dropIfIdle(book: JobBook, isSealed = false): void {
+    if (book.isIdle && (isSealed || !this.#session.isOpen(book))) this.#books.delete(book.id)
+  }
+
+  /** Once per turn, however many notices came. */
+  #refreshSoon(job: JobId): void {
+    if (!this.#open.has(job) || this.#stale.has(job)) return
+    this.#stale.add(job)
+    queueMicrotask(() => {
+      this.#stale.delete(job)
+      this.#refresh(job, false)
+    })
+  }
+
+  /** Looks for tasks that were added to a job that is followed here. */
+  #refresh(job: JobId, isDropped: boolean): void {
+    const open = this.#open.get(job)
+    if (open === undefined) return
+    const nos = this.runtime.tasksOf(job).flatMap(({ no }) => (no < nestedBase ? [no] : []))
+    const isEnded = this.runtime.jobs().find(({ id }) => id === job)?.isEnded ?? false
+    const fresh = new Set<number>()
+    for (const group of open) {
+      for (let no = group.progress.total; no < nos.length; no++) fresh.add(no)
+      group.grow(nos.length)
+      if (isDropped) group.abandon('its job was forgotten')
+      else if (isEnded) group.complete()
+    }
+    if (fresh.size > 0) this.runtime.watch([...fresh].map((no) => ({ job, no })))
+    if (isEnded || isDropped) this.#open.delete(job)
+  }
+}
+
+/** For packing only: which mesh reads the reference is not known there. */
+const packingCodec: HandleCodec = createHandleCodec((ref) => ref)
+
+function cancelled(reason: string): Outcome {
+  return { status: 'cancelled', reason }
+}
+
+/** Members that were never sent get the numbers after those that were. */
+function numbers(total: number, ended: readonly { readonly index: number }[]): number[] {
+  const unsent = new Set(ended.map(({ index }) => index))
+  let sent = 0
+  let last = total - ended.length
+  return Array.from({ length: total }, (_, index) => (unsent.has(index) ? last++ : sent++))
+}

@@ -1,0 +1,92 @@
+import {
+  type JobId,
+  nestedBase,
+  type Outcome,
+  type Payload,
+  type TaskStatus,
+  taskIdOf,
+} from '@shoal/scheduler'
+import type { TaskHandle } from './task.ts'
+
+/** What the books of jobs need from the mesh they belong to. */
+export interface BookKeeper {
+  /** Tells meshes apart whose tasks cannot meet: the room's name, or a local mesh's own. */
+  readonly space: string
+  statusOf(job: JobId, no: number): TaskStatus
+  cancel(job: JobId, nos: readonly number[] | null, reason: string): void
+  story(key: string): readonly string[]
+  /** A peer's name for people, and its id when it has none. */
+  peerLabel(peer: string): string
+  /** A task's name for people; `null` when this peer does not know the task. */
+  taskName(job: JobId, no: number): string | null
+  /** The value that a payload carries, with handles of this mesh in it. */
+  read(payload: Payload): unknown
+}
+
+/** Somebody who follows a whole job. */
+export interface JobFollower {
+  taskEnded(no: number, outcome: Outcome): void
+  jobClosed(): void
+  readonly isFinished: boolean
+}
+
+/** Who waits for what in one job. Holds its tasks strongly until they end, and no longer. */
+export class JobBook {
+  readonly keeper: BookKeeper
+  readonly id: JobId
+  readonly name: string
+  readonly #handles = new Map<number, TaskHandle<unknown>>()
+  readonly #followers: JobFollower[] = []
+
+  constructor(keeper: BookKeeper, id: JobId, name: string) {
+    this.keeper = keeper
+    this.id = id
+    this.name = name
+  }
+
+  /** `true` when nobody waits for anything any more. */
+  get isIdle(): boolean {
+    return this.#handles.size === 0 && this.#followers.every((follower) => follower.isFinished)
+  }
+
+  handle(no: number): TaskHandle<unknown> | undefined {
+    return this.#handles.get(no)
+  }
+
+  add(handle: TaskHandle<unknown>): void {
+    this.#handles.set(handle.no, handle)
+  }
+
+  follow(follower: JobFollower): void {
+    this.#followers.push(follower)
+  }
+
+  settle(no: number, outcome: Outcome): void {
+    const handle = this.#handles.get(no)
+    if (handle !== undefined) {
+      this.#handles.delete(no)
+      handle.settle(outcome)
+    }
+    if (no < nestedBase) for (const follower of this.#followers) follower.taskEnded(no, outcome)
+  }
+
+  /** Ends everything that still waits: the mesh is closed. */
+  close(outcome: Outcome): void {
+    const handles = [...this.#handles.values()]
+    this.#handles.clear()
+    for (const handle of handles) handle.settle(outcome)
+    for (const follower of this.#followers) follower.jobClosed()
+  }
+
+  statusOf(no: number): TaskStatus {
+    return this.keeper.statusOf(this.id, no)
+  }
+
+  cancel(no: number, reason: string): void {
+    this.keeper.cancel(this.id, [no], reason)
+  }
+
+  story(no: number): readonly string[] {
+    return this.keeper.story(taskIdOf({ job: this.id, no }))
+  }
+}

@@ -1,0 +1,103 @@
+import type { JobId, ProcessorHost, Unsubscribe, ViewEvent } from '@shoal/scheduler'
+import { asCompleted, waitForAll } from './collect.ts'
+import { Engine, type EngineParts } from './engine.ts'
+import { toJobInfo, toPeerInfo, toProcessorInfos } from './infos.ts'
+import { createMeshEvents, type MeshEventHub } from './mesh-events.ts'
+import { checkMapOptions } from './options.ts'
+import type { TaskHandle } from './task.ts'
+import type { Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
+import { createView, type View, type Waitable } from './view.ts'
+
+/** What a mesh is built from; {@link openMesh} puts the public face on it. */
+export interface MeshParts extends EngineParts {
+  readonly host: Pick<ProcessorHost, 'close'>
+  readonly lending: Lending
+  readonly defaults: TaskOptions
+  /** How this peer stands in its room; a local mesh is always well. */
+  health(): Omit<MeshHealth, 'processors'>
+  onHealth(listener: () => void): Unsubscribe
+  onView(listener: (event: ViewEvent) => void): Unsubscribe
+  /** Says goodbye and leaves; a local mesh has nothing to do. */
+  leave(): Promise<void>
+}
+
+/** The part of a mesh that all its views share. */
+interface Shared {
+  readonly parts: MeshParts
+  readonly engine: Engine
+  readonly events: MeshEventHub
+  health(): MeshHealth
+  close(): Promise<void>
+}
+
+/** Puts the public face on a running peer. */
+export function openMesh(parts: MeshParts): Mesh {
+  const health = (): MeshHealth => ({
+    ...parts.health(),
+    processors: toProcessorInfos(parts.runtime.peers()).length,
+  })
+  const engine = new Engine(parts)
+  const { runtime, onView, onHealth } = parts
+  const events = createMeshEvents({ runtime, onView, onHealth, health })
+  let closing: Promise<void> | null = null
+  const close = (): Promise<void> => {
+    closing ??= closeParts(parts, engine, events)
+    return closing
+  }
+  return createFace({ parts, engine, events, health, close }, createView(parts.defaults))
+}
+
+async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub): Promise<void> {
+  // Sealed first: whoever takes the work over must know that nothing will be added.
+  engine.seal()
+  engine.close()
+  events.stop()
+  // The runtime acts at the end of the turn; the room must still be there then.
+  await new Promise<void>((resolve) => parts.clock.defer(resolve))
+  parts.runtime.close()
+  await parts.leave()
+  await parts.host.close()
+}
+
+function createFace(shared: Shared, view: View): Mesh {
+  const { parts, engine, events } = shared
+  const { runtime } = parts
+  const face: Mesh = {
+    self: runtime.self,
+    role: parts.role,
+    get peers() {
+      return runtime.peers().map(toPeerInfo)
+    },
+    get processors() {
+      return toProcessorInfos(runtime.peers())
+    },
+    get workers() {
+      return parts.lending.workers
+    },
+    lend: (workers) => parts.lending.lend(workers),
+    spawn: (operation, ...args) =>
+      engine.spawn(view, operation, args as readonly unknown[] as unknown[]) as TaskHandle<never>,
+    map: (operation, items, options) => {
+      if (options !== undefined) checkMapOptions(options)
+      return engine.map(view, operation, items, options) as TaskGroup<unknown> as TaskGroup<never>
+    },
+    all: (tasks) => Promise.all(tasks) as Promise<never>,
+    any: (tasks) => Promise.any(tasks) as Promise<never>,
+    asCompleted,
+    sync(body) {
+      const spawned: Waitable[] = []
+      const inner = createFace(shared, view.tracking(spawned))
+      return waitForAll(() => body(inner), spawned)
+    },
+    with: (options) => createFace(shared, view.with(options)),
+    on: (event, listener) => events.emitter.on(event, listener),
+    jobs: () => runtime.jobs().map(toJobInfo),
+    task: (id) => engine.taskById(id) as Task<unknown> as Task<never>,
+    group: (jobId) => engine.group(jobId as JobId) as TaskGroup<unknown> as TaskGroup<never>,
+    health: shared.health,
+    explain: (subject) => runtime.story(typeof subject === 'string' ? subject : subject.id),
+    close: shared.close,
+    [Symbol.asyncDispose]: shared.close,
+  }
+  return face
+}

@@ -1,0 +1,100 @@
+import { defaultTaskOptions, type ShoalError } from '@shoal/scheduler'
+import { describe, expect, test } from 'vitest'
+import { checkMapOptions, checkTaskOptions, mergeTaskOptions, toOptionsRecord } from './options.ts'
+import { scope } from './scope.ts'
+import type { TaskOptions } from './types.ts'
+
+function refusalOf(options: unknown): string {
+  try {
+    checkTaskOptions(options as TaskOptions)
+  } catch (error) {
+    expect((error as ShoalError).code).toBe('E_OPTION')
+    return (error as ShoalError).message
+  }
+  throw new Error('the options were accepted')
+}
+
+describe('options of tasks', () => {
+  test('good options pass', () => {
+    checkTaskOptions({})
+    checkTaskOptions({
+      peer: 'p1',
+      scope: scope.union(scope.kind('worker'), scope.intersect(scope.any(), scope.peer('p2'))),
+      name: 'n',
+      priority: -1,
+      retry: { max: 3, backoffMs: 10 },
+      timeoutMs: 1,
+      after: [],
+      signal: new AbortController().signal,
+    })
+    checkTaskOptions({ peer: undefined } as unknown as TaskOptions)
+    checkMapOptions({ batch: 'auto', priority: 2 })
+  })
+
+  test.each([
+    [{ retries: 3 }, 'retries'],
+    [{ constructor: 3 }, 'constructor'],
+    [{ peer: '' }, 'peer'],
+    [{ peer: 7 }, 'peer'],
+    [{ scope: 'worker' }, 'scope'],
+    [{ scope: { type: 'node' } }, 'scope'],
+    [{ scope: { type: 'union', scopes: [null] } }, 'scope'],
+    [{ name: '' }, 'name'],
+    [{ priority: Number.NaN }, 'priority'],
+    [{ priority: '1' }, 'priority'],
+    [{ retry: 3 }, 'retry'],
+    [{ retry: {} }, 'retry.max'],
+    [{ retry: { max: -1 } }, 'retry.max'],
+    [{ retry: { max: 1, backoffMs: 0.5 } }, 'retry.backoffMs'],
+    [{ timeoutMs: -1 }, 'timeoutMs'],
+    [{ timeoutMs: 2 ** 31 }, 'timeoutMs'],
+    [{ after: 'task' }, 'after'],
+    [{ signal: {} }, 'signal'],
+  ])('%j is refused and named', (options, name) => {
+    expect(refusalOf(options)).toContain(`"${name}"`)
+  })
+
+  test('a refusal says what was wanted and what was given', () => {
+    expect(refusalOf({ timeoutMs: '5' })).toBe(
+      'Cannot use option "timeoutMs" as it must be a whole number of milliseconds from 0 to 2147483647: current value is "5"',
+    )
+  })
+
+  test('the nearer layer wins, one option at a time', () => {
+    expect(mergeTaskOptions({ priority: 1, timeoutMs: 5 }, undefined, { priority: 2 })).toEqual({
+      priority: 2,
+      timeoutMs: 5,
+    })
+    expect(mergeTaskOptions({ priority: 1 }, { priority: undefined } as unknown as TaskOptions)).toEqual({
+      priority: 1,
+    })
+  })
+
+  test('where a task runs is one decision: the nearer layer makes it whole', () => {
+    expect(mergeTaskOptions({ peer: 'a' }, { scope: scope.any() })).toEqual({ scope: { type: 'any' } })
+    expect(mergeTaskOptions({ scope: scope.any() }, { peer: 'a' })).toEqual({ peer: 'a' })
+  })
+
+  test('equal options share one frozen record', () => {
+    const options = (): TaskOptions => ({ peer: 'a', retry: { max: 2 }, priority: 1 })
+    const record = toOptionsRecord(options())
+    expect(toOptionsRecord(options())).toBe(record)
+    expect(Object.isFrozen(record)).toBe(true)
+    expect(record).toMatchObject({ retryMax: 2, retryBackoffMs: 0, priority: 1, timeoutMs: 0 })
+    expect(toOptionsRecord({})).toBe(defaultTaskOptions)
+  })
+
+  test('naming a peer keeps processors out that have to be asked for', () => {
+    expect(toOptionsRecord({ peer: 'a' }).scope).toEqual({
+      type: 'intersect',
+      scopes: [{ type: 'peer', peer: 'a' }, { type: 'default' }],
+    })
+    expect(toOptionsRecord({ peer: 'a', scope: scope.kind('webgpu') }).scope).toEqual({
+      type: 'intersect',
+      scopes: [
+        { type: 'peer', peer: 'a' },
+        { type: 'kind', kind: 'webgpu' },
+      ],
+    })
+  })
+})

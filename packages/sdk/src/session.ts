@@ -1,0 +1,102 @@
+import type { Clock, JobId, Runtime, TaskRef, TaskSpec } from '@shoal/scheduler'
+import type { JobBook } from './job-book.ts'
+
+/** A job takes this many single tasks before the next one opens: bounds what one document holds. */
+const sessionTasksMax = 10_000
+/** A session without work is sealed after this, so that its job ends and its document can go. */
+const idleSealMs = 1_000
+
+/** The job of the tasks that were spawned one by one. */
+export interface Session {
+  /** The book of the next task. */
+  open(): JobBook
+  /** The number of the next task in that book. */
+  number(): number
+  /** Hands the task of that number over; it leaves at the end of the turn. */
+  submit(spec: TaskSpec): void
+  /** Everything that was spawned up to now leaves before what is submitted next. */
+  flush(): void
+  /** `true` while tasks may still be added to the book's job. */
+  isOpen(book: JobBook): boolean
+  /** A task of the session ended. */
+  taskEnded(book: JobBook): void
+  /** Seals the open job: nothing more will be spawned. */
+  close(): void
+}
+
+export interface SessionParts {
+  readonly runtime: Runtime
+  readonly clock: Clock
+  openBook(name: string): JobBook
+  closeBook(book: JobBook): void
+}
+
+/** Numbers, batches and rolls the single tasks of one mesh. */
+export function createSession({ runtime, clock, openBook, closeBook }: SessionParts): Session {
+  let book: JobBook | null = null
+  let count = 0
+  let pending: TaskSpec[] = []
+  let isArmed = false
+  let stopTimer: (() => void) | null = null
+
+  function flush(): void {
+    isArmed = false
+    if (book === null || pending.length === 0) return
+    const specs = pending
+    pending = []
+    const job = book.id
+    runtime.submit(job, book.name, specs)
+    runtime.watch(specs.map((spec) => refOf(job, spec.no)))
+  }
+
+  function seal(): void {
+    flush()
+    stopTimer?.()
+    stopTimer = null
+    if (book === null) return
+    const sealed = book
+    book = null
+    // A job that never got a task was never opened.
+    if (count > 0) runtime.seal(sealed.id)
+    closeBook(sealed)
+  }
+
+  function armIdle(): void {
+    const seen = count
+    const job = book
+    stopTimer = clock.setTimer(clock.now() + idleSealMs, () => {
+      stopTimer = null
+      if (book === null || book !== job || !book.isIdle || pending.length > 0) return
+      if (count === seen) seal()
+      else armIdle()
+    })
+  }
+
+  return {
+    open() {
+      if (book !== null && count >= sessionTasksMax) seal()
+      if (book === null) {
+        book = openBook('tasks')
+        count = 0
+      }
+      return book
+    },
+    number: () => count++,
+    submit(spec) {
+      pending.push(spec)
+      if (isArmed) return
+      isArmed = true
+      queueMicrotask(flush)
+    },
+    flush,
+    isOpen: (of) => of === book,
+    taskEnded(of) {
+      if (of === book && stopTimer === null && of.isIdle) armIdle()
+    },
+    close: seal,
+  }
+}
+
+function refOf(job: JobId, no: number): TaskRef {
+  return { job, no }
+}

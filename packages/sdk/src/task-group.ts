@@ -1,0 +1,183 @@
+import type { Outcome } from '@shoal/scheduler'
+import { createEmitter } from './emitter.ts'
+import type { JobBook, JobFollower } from './job-book.ts'
+import { closedReason, completedOf, outcomeError } from './outcome.ts'
+import { TaskHandle } from './task.ts'
+import type { Completed, GroupProgress, TaskGroup } from './types.ts'
+
+/**
+ * Many tasks of one job. Holds outcomes by index, not handles: one promise serves all, and a handle is
+ * made for a member only when somebody looks at it.
+ */
+export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
+  readonly book: JobBook
+  readonly name: string
+  #total: number
+  /** `false`: the job may still grow. */
+  #isComplete: boolean
+  readonly #outcomes: (Outcome | undefined)[] = []
+  /** Indices in the order in which they ended. */
+  readonly #order: number[] = []
+  #failed = 0
+  #firstBad = -1
+  /** Task number of each index; `null` while they are the same. */
+  readonly #noOf: readonly number[] | null
+  readonly #indexOf: readonly number[] | null
+  #result: Promise<T[]> | null = null
+  #changed: (() => void)[] = []
+  readonly #emitter = createEmitter<{ progress: GroupProgress }>()
+  #isTelling = false
+
+  /**
+   * @param total members known by now; `null`: grows until {@link GroupHandle.complete} is called
+   * @param noOf task number of each index, where they differ: members that could not be sent come last
+   */
+  constructor(book: JobBook, name: string, total: number | null, noOf: readonly number[] | null = null) {
+    this.book = book
+    this.name = name
+    this.#total = total ?? 0
+    this.#isComplete = total !== null
+    this.#noOf = noOf
+    this.#indexOf = noOf === null ? null : indexOf(noOf)
+  }
+
+  get jobId(): string {
+    return this.book.id
+  }
+
+  get progress(): GroupProgress {
+    return { done: this.#order.length - this.#failed, total: this.#total, failed: this.#failed }
+  }
+
+  get isFinished(): boolean {
+    return this.#isComplete && this.#order.length === this.#total
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a group is awaitable by design
+  then<R1 = T[], R2 = never>(
+    onDone?: ((values: T[]) => R1 | PromiseLike<R1>) | null,
+    onFailed?: ((reason: unknown) => R2 | PromiseLike<R2>) | null,
+  ): Promise<R1 | R2> {
+    return this.fetch().then(onDone, onFailed)
+  }
+
+  fetch(): Promise<T[]> {
+    this.#result ??= this.#settled()
+    return this.#result
+  }
+
+  async wait(): Promise<void> {
+    while (!this.isFinished) await this.#change()
+  }
+
+  on(event: 'progress', listener: (progress: GroupProgress) => void): () => void {
+    return this.#emitter.on(event, listener)
+  }
+
+  cancel(reason = 'cancelled by its user'): void {
+    if (!this.isFinished) this.book.keeper.cancel(this.book.id, null, reason)
+  }
+
+  /** Each iteration starts with the member that ended first. */
+  [Symbol.asyncIterator](): AsyncIterator<Completed<T>> {
+    let position = 0
+    return {
+      next: async () => {
+        while (position >= this.#order.length && !this.isFinished) await this.#change()
+        if (position >= this.#order.length) return { done: true, value: undefined }
+        const index = this.#order[position++] as number
+        return { done: false, value: completedOf(index, this.#handle(index)) }
+      },
+    }
+  }
+
+  /** The job has at least this many members. */
+  grow(total: number): void {
+    if (this.#isComplete || total <= this.#total) return
+    this.#total = total
+    this.#tell()
+  }
+
+  /** Nothing will be added any more. */
+  complete(): void {
+    if (this.#isComplete) return
+    this.#isComplete = true
+    this.#tell()
+  }
+
+  taskEnded(no: number, outcome: Outcome): void {
+    this.end(this.#indexOf === null ? no : (this.#indexOf[no] as number), outcome)
+  }
+
+  /** Notes how a member ended; only the first time counts. */
+  end(index: number, outcome: Outcome): void {
+    if (this.#outcomes[index] !== undefined) return
+    this.#outcomes[index] = outcome
+    this.#order.push(index)
+    if (outcome.status !== 'done') {
+      this.#failed++
+      if (this.#firstBad < 0) this.#firstBad = index
+    }
+    this.#tell()
+  }
+
+  jobClosed(): void {
+    this.abandon(closedReason)
+  }
+
+  /** Nothing more will be heard of the members that have not ended. */
+  abandon(reason: string): void {
+    this.#isComplete = true
+    for (let index = 0; index < this.#total; index++) this.end(index, { status: 'cancelled', reason })
+    this.#tell()
+  }
+
+  async #settled(): Promise<T[]> {
+    while (!this.isFinished && this.#firstBad < 0) await this.#change()
+    if (this.#firstBad >= 0) {
+      const handle = this.#handle(this.#firstBad)
+      const outcome = handle.outcome as Exclude<Outcome, { readonly status: 'done' }>
+      throw outcomeError(this.book, handle.no, handle.name, outcome)
+    }
+    const values: T[] = new Array(this.#total)
+    for (let index = 0; index < this.#total; index++) {
+      const outcome = this.#outcomes[index] as Extract<Outcome, { readonly status: 'done' }>
+      values[index] = this.book.keeper.read(outcome.value) as T
+    }
+    return values
+  }
+
+  #handle(index: number): TaskHandle<T> {
+    const no = this.#noOf === null ? index : (this.#noOf[index] as number)
+    const handle = new TaskHandle<T>(this.book, no, this.name)
+    handle.outcome = this.#outcomes[index] ?? null
+    return handle
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#changed.push(resolve)
+    })
+  }
+
+  /** Wakes everybody once per turn, however many members ended in it. */
+  #tell(): void {
+    if (this.#isTelling) return
+    this.#isTelling = true
+    queueMicrotask(() => {
+      this.#isTelling = false
+      const changed = this.#changed
+      this.#changed = []
+      for (const wake of changed) wake()
+      if (this.#emitter.has('progress')) this.#emitter.emit('progress', this.progress)
+    })
+  }
+}
+
+function indexOf(noOf: readonly number[]): number[] {
+  const indices: number[] = []
+  noOf.forEach((no, index) => {
+    indices[no] = index
+  })
+  return indices
+}
