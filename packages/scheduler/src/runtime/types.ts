@@ -1,5 +1,7 @@
-import type { Notice } from '../core/effects.ts'
-import type { PeerRole } from '../core/events.ts'
+import type { SchedulerConfig } from '../core/config.ts'
+import type { Effect, Notice } from '../core/effects.ts'
+import type { Event, PeerRole } from '../core/events.ts'
+import type { SchedulerState } from '../core/state.ts'
 import type { JobId, PeerId, TaskRef } from '../model/ids.ts'
 import type { PeerProfile } from '../model/records.ts'
 import type { Outcome, TaskSpec } from '../model/task.ts'
@@ -18,6 +20,10 @@ export interface RuntimeOptions {
   readonly replica: Replica | null
   /** A step threw: a bug in Shoal. The loop goes on. */
   readonly onBug: (error: unknown) => void
+  /** Numbers that the core decides with; what is left out has its default. */
+  readonly config?: Partial<SchedulerConfig>
+  /** The core's door; a harness may wrap it to watch or to break it. */
+  readonly step?: (state: SchedulerState, event: Event) => Effect[]
 }
 
 /** A peer as this peer sees it. */
@@ -71,6 +77,8 @@ export interface Runtime {
   cancel(job: JobId, nos: readonly number[] | null, reason: string): void
   onSettled(listener: (ref: TaskRef, outcome: Outcome) => void): Unsubscribe
   onNotice(listener: (notice: Notice) => void): Unsubscribe
+  /** Whether `task-*` notices are made: they cost, so only while somebody listens. */
+  watchTaskNotices(isWanted: boolean): void
   /** Any change of `peers()`. */
   onPeers(listener: () => void): Unsubscribe
   peers(): readonly PeerView[]
@@ -81,6 +89,8 @@ export interface Runtime {
   statusOf(ref: TaskRef): TaskStatus
   /** The bounded history of a task or peer, oldest first, one line each. */
   story(key: string): readonly string[]
+  /** What the core knows; only for reading (dashboards, checks). */
+  readonly state: SchedulerState
   /** Stops the loop. The ports are the caller's to close. */
   close(): void
 }

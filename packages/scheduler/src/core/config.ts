@@ -1,0 +1,42 @@
+/** Every number that the core decides with, with its unit and reason. */
+export interface SchedulerConfig {
+  /** A successor waits this long for answers before it reassigns; facts: 0.3 s saves most re-runs. */
+  readonly adoptGraceMs: number
+  /** The n-th candidate for an orphaned job claims it n times this later than the first. */
+  readonly takeoverStepMs: number
+  /** An owner that was never seen here gets this long to show up: documents arrive before peers. */
+  readonly ownerUnseenMs: number
+  /** Period of the audit that repairs lost messages. */
+  readonly auditMs: number
+  /** An ended job stays readable this long, for peers that were away. */
+  readonly lingerMs: number
+  /** A task whose explicit scope fits no processor of the room fails after this. */
+  readonly noProcessorMs: number
+  /** Results that no owner asks for are kept this long. */
+  readonly orphanResultMs: number
+  /** Deaths of processors under a running task before it is quarantined. */
+  readonly poisonLimit: number
+  /** Most tasks ahead per processor: bounds what a dead peer loses. */
+  readonly windowMax: number
+  /** Work kept ahead of each processor, in milliseconds beyond the round trip. */
+  readonly windowMs: number
+  /** Estimate for an operation that nobody has run yet. */
+  readonly unknownRunMs: number
+  /** Most calls handed to one processor at once. */
+  readonly batchMax: number
+}
+
+export const defaultConfig: SchedulerConfig = Object.freeze({
+  adoptGraceMs: 300,
+  takeoverStepMs: 1000,
+  ownerUnseenMs: 4000,
+  auditMs: 2000,
+  lingerMs: 60_000,
+  noProcessorMs: 10_000,
+  orphanResultMs: 60_000,
+  poisonLimit: 3,
+  windowMax: 256,
+  windowMs: 5,
+  unknownRunMs: 100,
+  batchMax: 128,
+})

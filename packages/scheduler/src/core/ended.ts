@@ -1,0 +1,82 @@
+import { errorRecord } from '../model/errors.ts'
+import { taskIdOf } from '../model/ids.ts'
+import type { Outcome } from '../model/task.ts'
+import type { StepContext } from './context.ts'
+import { isFinal, type JobState, refOf, type TaskState } from './state.ts'
+import { makeEnded, makeReady } from './transitions.ts'
+
+/** Carries each ended task's outcome to documents, watchers and dependents, in a loop, not recursively. */
+export function settleEnded(ctx: StepContext): void {
+  const jobs = new Set<JobState>()
+  for (let task = ctx.ended.shift(); task !== undefined; task = ctx.ended.shift()) {
+    const outcome = task.outcome as Outcome
+    if (task.job.isMine && task.outcomeBy === null) {
+      task.outcomeEpoch = task.job.claim.epoch
+      task.outcomeBy = ctx.state.self
+      ctx.writeOutcome(task.job, { no: task.spec.no, outcome })
+    }
+    tellEnd(ctx, task, outcome)
+    const dependents = task.dependents
+    task.dependents = null
+    for (const dependent of dependents ?? []) feed(ctx, dependent, task)
+    jobs.add(task.job)
+  }
+  for (const job of jobs) endJobIfComplete(ctx, job)
+}
+
+/** Tells everybody who asked how a task ended. */
+export function tellEnd(ctx: StepContext, task: TaskState, outcome: Outcome): void {
+  const ref = refOf(task)
+  if (task.isWatched) ctx.settle(ref, outcome)
+  for (const peer of task.watchers ?? []) ctx.tellWatcher(peer, ref.job, { no: ref.no, outcome })
+  task.watchers = null
+  if (!ctx.state.wantsTaskNotices) return
+  const type =
+    outcome.status === 'done' ? 'task-done' : outcome.status === 'failed' ? 'task-failed' : 'task-cancelled'
+  const processor = outcome.status === 'done' ? outcome.processor : null
+  ctx.emit({ type: 'notify', notice: { type, task: ref, peer: null, processor } })
+}
+
+/** Gives an ended input to a task that waits for it; a bad input ends it at once. */
+export function feed(ctx: StepContext, dependent: TaskState, input: TaskState): void {
+  if (isFinal(dependent.status) || !dependent.job.isMine || dependent.status !== 'waiting') return
+  const outcome = input.outcome as Outcome
+  if (outcome.status !== 'done') {
+    makeEnded(ctx, dependent, outcomeOfBadInput(input, outcome))
+    return
+  }
+  for (const need of dependent.spec.needs) {
+    if (need.index < 0 || need.task.no !== input.spec.no || need.task.job !== input.job.id) continue
+    dependent.inputs ??= []
+    dependent.inputs.push({ index: need.index, value: outcome.value })
+  }
+  dependent.pendingNeeds--
+  if (dependent.pendingNeeds === 0 && !dependent.job.isAdopting) makeReady(ctx, dependent)
+}
+
+function outcomeOfBadInput(input: TaskState, outcome: Exclude<Outcome, { status: 'done' }>): Outcome {
+  if (outcome.status === 'failed') return outcome
+  const origin = refOf(input)
+  const error = errorRecord(
+    'E_CANCELLED',
+    `Cannot run a task as its input "${taskIdOf(origin)}" was cancelled: ${outcome.reason}`,
+  )
+  return { status: 'failed', error, origin, attempts: 0, peer: null }
+}
+
+/** Ends a job whose tasks have all ended and to which nobody can add. */
+export function endJobIfComplete(ctx: StepContext, job: JobState): void {
+  if (!job.isMine || job.isEnded || job.isAdopting) return
+  const isClosed = job.isSealed || job.creator !== ctx.state.self
+  if (!isClosed || job.done + job.failed + job.cancelled < job.total) return
+  job.isEnded = true
+  ctx.write({ type: 'ended', by: ctx.state.self, job: job.id })
+  ctx.emit({ type: 'notify', notice: { type: 'job-ended', job: job.id, name: job.name } })
+  armDrop(ctx, job)
+}
+
+/** Plans the forgetting of an ended job: at once where nobody else could ask for it. */
+export function armDrop(ctx: StepContext, job: JobState): void {
+  const lingerMs = ctx.state.isReplicated ? ctx.state.config.lingerMs : 0
+  ctx.state.timers.arm(ctx.state.now + lingerMs, { type: 'drop-job', job: job.id })
+}

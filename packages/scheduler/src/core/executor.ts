@@ -1,0 +1,278 @@
+import type { JobId, OperationHash, PeerId, ProcessorId } from '../model/ids.ts'
+import type { AttemptOutcome, AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
+import { nextAverageMs } from '../policy/estimate.ts'
+import type { StepContext } from './context.ts'
+import { Deque } from './deque.ts'
+import type { CallEnded } from './events.ts'
+import type { ExecutorJob, ExecutorProcessor, HeldAttempt, SchedulerState } from './state.ts'
+
+/*
+ * The executing half of a peer: it takes attempts from any owner, queues them per processor, hands
+ * them to the processor in batches, and keeps each result until the owner has committed it. It never
+ * decides what should run; it only refuses owners that are not the newest it has heard of.
+ */
+
+/** `true` when the sender may command this job here; an older owner is told so. */
+function isCurrentOwner(ctx: StepContext, from: PeerId, job: JobId, epoch: number): boolean {
+  const known = ctx.state.executor.jobs.get(job)
+  if (known !== undefined && known.epoch > epoch) {
+    ctx.send(from, { type: 'stale', job, epoch: known.epoch })
+    return false
+  }
+  const heardAt = ctx.state.now
+  if (known === undefined) ctx.state.executor.jobs.set(job, { owner: from, epoch, heardAt, held: new Map() })
+  else {
+    known.owner = from
+    known.epoch = epoch
+    known.heardAt = heardAt
+  }
+  return true
+}
+
+export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'assign'>): void {
+  if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
+  const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
+  const touched = new Set<ProcessorId>()
+  for (const task of message.tasks) {
+    const held = job.held.get(task.attempt)
+    if (held !== undefined) {
+      if (held.result !== null) ctx.result(from, message.job, message.epoch, held.result)
+      continue
+    }
+    const processor = ctx.state.executor.processors.get(task.processor)
+    if (processor === undefined) {
+      const refused: AttemptResult = {
+        no: task.no,
+        attempt: task.attempt,
+        outcome: { status: 'refused' },
+        ranMs: 0,
+      }
+      ctx.result(from, message.job, message.epoch, refused)
+      continue
+    }
+    const callId = ctx.state.executor.nextCallId++
+    const { no, attempt, operation, args, inputs, timeoutMs } = task
+    const call = { callId, job: message.job, no, attempt, operation, args, inputs, timeoutMs, owner: from }
+    const entry: HeldAttempt = {
+      call,
+      processor: task.processor,
+      epoch: message.epoch,
+      phase: 'queued',
+      isYielded: false,
+      slotMs: 0,
+      result: null,
+      endedAt: 0,
+    }
+    job.held.set(attempt, entry)
+    processor.queue.push(entry)
+    touched.add(task.processor)
+  }
+  for (const id of touched) dispatch(ctx, id)
+}
+
+/** Gives a processor its next batch: a few milliseconds of work, or one call that has a deadline. */
+export function dispatch(ctx: StepContext, id: ProcessorId): void {
+  const { executor, config } = ctx.state
+  const processor = executor.processors.get(id)
+  if (processor === undefined) return
+  for (let next = processor.queue.peek(); next !== undefined; next = processor.queue.peek()) {
+    if (next.phase !== 'queued') {
+      processor.queue.shift()
+      continue
+    }
+    const isTimed = next.call.timeoutMs > 0
+    const runMs = runMsOf(ctx.state, next.call.operation)
+    const isBusy = processor.running > 0
+    if (isBusy && (isTimed || processor.isTimed)) return
+    if (isBusy && (processor.running >= config.batchMax || processor.runningMs + runMs > config.windowMs))
+      return
+    processor.queue.shift()
+    next.phase = 'running'
+    processor.running++
+    processor.runningMs += runMs
+    next.slotMs = runMs
+    processor.isTimed = isTimed
+    executor.calls.set(next.call.callId, next)
+    ctx.execute(id, next.call)
+  }
+}
+
+function runMsOf(state: SchedulerState, operation: OperationHash): number {
+  return state.executor.runMs.get(operation) ?? state.config.windowMs
+}
+
+export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): void {
+  const { executor } = ctx.state
+  const touched = new Set<ProcessorId>()
+  for (const { callId, outcome, ranMs } of ended) {
+    const held = executor.calls.get(callId)
+    if (held === undefined) continue
+    executor.calls.delete(callId)
+    touched.add(held.processor)
+    const { operation } = held.call
+    if (!held.isYielded) freeSlot(ctx.state, held)
+    if (outcome.status === 'done') {
+      executor.runMs.set(operation, nextAverageMs(executor.runMs.get(operation), ranMs))
+    }
+    endHeld(ctx, held, outcome, ranMs)
+  }
+  for (const id of touched) dispatch(ctx, id)
+}
+
+function freeSlot(state: SchedulerState, held: HeldAttempt): void {
+  const processor = state.executor.processors.get(held.processor)
+  if (processor === undefined) return
+  processor.running--
+  if (processor.running === 0) {
+    processor.runningMs = 0
+    processor.isTimed = false
+  } else processor.runningMs = Math.max(0, processor.runningMs - held.slotMs)
+}
+
+/** Records how an attempt ended and tells its owner; kept until the owner has committed it. */
+function endHeld(ctx: StepContext, held: HeldAttempt, outcome: AttemptOutcome, ranMs: number): void {
+  held.phase = 'ended'
+  held.endedAt = ctx.state.now
+  held.result = { no: held.call.no, attempt: held.call.attempt, outcome, ranMs }
+  ctx.state.executor.submitting.get(held.call.job)?.delete(held.call.attempt)
+  const job = ctx.state.executor.jobs.get(held.call.job)
+  if (job?.held.has(held.call.attempt) === true) ctx.result(job.owner, held.call.job, job.epoch, held.result)
+}
+
+/** A body waits for other tasks, or goes on after that: only the count of busy slots changes. */
+export function onYield(ctx: StepContext, callId: number, isYielded: boolean): void {
+  const held = ctx.state.executor.calls.get(callId)
+  if (held === undefined || held.isYielded === isYielded) return
+  if (isYielded) freeSlot(ctx.state, held)
+  held.isYielded = isYielded
+  const processor = ctx.state.executor.processors.get(held.processor)
+  if (processor !== undefined && !isYielded) {
+    processor.running++
+    processor.runningMs += held.slotMs
+  }
+  dispatch(ctx, held.processor)
+}
+
+export function onRevoke(ctx: StepContext, from: PeerId, message: MessageOf<'revoke'>): void {
+  if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
+  const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
+  const given: AttemptRef[] = []
+  for (const { no, attempt } of message.attempts) {
+    const held = job.held.get(attempt)
+    if (held?.phase !== 'queued') continue
+    dropQueued(job, held)
+    given.push({ no, attempt })
+  }
+  ctx.send(from, { type: 'revoked', job: message.job, epoch: message.epoch, attempts: given })
+}
+
+export function onAbort(ctx: StepContext, from: PeerId, message: MessageOf<'abort'>): void {
+  if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
+  const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
+  const running = new Map<ProcessorId, number[]>()
+  for (const { attempt } of message.attempts) {
+    const held = job.held.get(attempt)
+    if (held === undefined) continue
+    if (held.phase === 'running') {
+      const calls = running.get(held.processor) ?? []
+      calls.push(held.call.callId)
+      running.set(held.processor, calls)
+    }
+    if (held.phase === 'queued') dropQueued(job, held)
+    else job.held.delete(attempt)
+  }
+  for (const [processor, calls] of running) ctx.emit({ type: 'abort-calls', processor, calls })
+}
+
+function dropQueued(job: ExecutorJob, held: HeldAttempt): void {
+  held.phase = 'ended'
+  job.held.delete(held.call.attempt)
+}
+
+export function onCommit(ctx: StepContext, message: MessageOf<'commit'>): void {
+  const job = ctx.state.executor.jobs.get(message.job)
+  if (job === undefined) return
+  for (const { attempt } of message.attempts) {
+    if (job.held.get(attempt)?.phase === 'ended') job.held.delete(attempt)
+  }
+}
+
+/** A new owner asks what of its job is here: everything is told, queued attempts count as running. */
+export function onAdopt(ctx: StepContext, from: PeerId, message: MessageOf<'adopt'>): void {
+  if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
+  const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
+  tellHoldings(ctx, from, message.job, message.epoch, [...job.held.values()], [])
+}
+
+export function onAudit(ctx: StepContext, from: PeerId, message: MessageOf<'audit'>): void {
+  if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
+  const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
+  const known: HeldAttempt[] = []
+  const unknown: AttemptRef[] = []
+  for (const { no, attempt } of message.attempts) {
+    const held = job.held.get(attempt)
+    if (held === undefined) unknown.push({ no, attempt })
+    else known.push(held)
+  }
+  tellHoldings(ctx, from, message.job, message.epoch, known, unknown)
+}
+
+function tellHoldings(
+  ctx: StepContext,
+  to: PeerId,
+  job: JobId,
+  epoch: number,
+  held: readonly HeldAttempt[],
+  unknown: readonly AttemptRef[],
+): void {
+  const running = held
+    .filter((entry) => entry.result === null)
+    .map((entry) => ({ no: entry.call.no, attempt: entry.call.attempt, processor: entry.processor }))
+  const results = held.flatMap((entry) => (entry.result === null ? [] : [entry.result]))
+  ctx.send(to, { type: 'holdings', job, epoch, running, results, unknown })
+}
+
+/** The processors of this peer changed: queues of those that went away are handed back. */
+export function setExecutorProcessors(ctx: StepContext, ids: readonly ProcessorId[]): void {
+  const { processors } = ctx.state.executor
+  for (const [id, processor] of processors) {
+    if (ids.includes(id)) continue
+    processors.delete(id)
+    for (const held of processor.queue) {
+      if (held.phase === 'queued') endHeld(ctx, held, { status: 'refused' }, 0)
+    }
+  }
+  for (const id of ids) {
+    if (!processors.has(id)) processors.set(id, newProcessor())
+  }
+}
+
+function newProcessor(): ExecutorProcessor {
+  return { queue: new Deque(), running: 0, runningMs: 0, isTimed: false }
+}
+
+/** Repeats results that nobody committed, and forgets those that nobody will ever ask for. */
+export function auditExecutor(ctx: StepContext): boolean {
+  const { executor, now, config, peers } = ctx.state
+  let isBusy = false
+  for (const [id, job] of executor.jobs) {
+    const isOwnerHere = peers.has(job.owner)
+    for (const [attempt, held] of job.held) {
+      if (held.result === null) continue
+      const ageMs = now - held.endedAt
+      if (isOwnerHere && ageMs >= config.auditMs / 2) ctx.result(job.owner, id, job.epoch, held.result)
+      else if (!isOwnerHere && ageMs >= config.orphanResultMs) job.held.delete(attempt)
+    }
+    if (job.held.size > 0) isBusy = true
+    else if (now - job.heardAt >= config.orphanResultMs) executor.jobs.delete(id)
+  }
+  for (const [id, attempts] of executor.submitting) {
+    const owner = executor.jobs.get(id)?.owner
+    for (const [attempt, { no, requests }] of attempts) {
+      if (owner !== undefined) ctx.send(owner, { type: 'submit', job: id, parent: { no, attempt }, requests })
+    }
+    if (attempts.size === 0) executor.submitting.delete(id)
+    else isBusy = true
+  }
+  return isBusy
+}

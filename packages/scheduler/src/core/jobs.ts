@@ -1,0 +1,118 @@
+import { type JobId, nestedBase, type PeerId } from '../model/ids.ts'
+import type { TaskSpec } from '../model/task.ts'
+import type { StepContext } from './context.ts'
+import { feed } from './ended.ts'
+import { findTask, type JobState, TaskState } from './state.ts'
+import { makeReady, makeWaiting } from './transitions.ts'
+
+/** Attempt numbers of an epoch start here: unique within a job over all its owners. */
+export function firstAttemptOf(epoch: number): number {
+  return epoch * 2 ** 20
+}
+
+export function openJob(ctx: StepContext, id: JobId, name: string, creator: PeerId): JobState {
+  const isMine = creator === ctx.state.self
+  const job: JobState = {
+    id,
+    name,
+    creator,
+    claim: { peer: creator, epoch: 1 },
+    isMine,
+    isAdopting: false,
+    adoptPending: new Set(),
+    isSealed: false,
+    isEnded: false,
+    tasks: [],
+    nested: [],
+    children: new Map(),
+    total: 0,
+    done: 0,
+    failed: 0,
+    cancelled: 0,
+    nextAttempt: firstAttemptOf(1),
+  }
+  ctx.state.jobs.set(id, job)
+  ctx.emit({ type: 'notify', notice: { type: 'job-opened', job: id, name } })
+  return job
+}
+
+/** Adds a task to a job, once. Gives `null` when it was there already. */
+export function addTask(ctx: StepContext, job: JobState, spec: TaskSpec): TaskState | null {
+  const list = spec.no < nestedBase ? job.tasks : job.nested
+  const index = spec.no < nestedBase ? spec.no : spec.no - nestedBase
+  if (list[index] !== undefined) return null
+  const task = new TaskState(job, spec)
+  list[index] = task
+  job.total++
+  if (spec.parent !== null) job.children.set(childKey(spec.parent.attempt, spec.parent.seq), spec.no)
+  const watched = ctx.state.foreignWatches.get(job.id)
+  if (watched?.delete(spec.no)) task.isWatched = true
+  adoptOrphans(ctx, task)
+  return task
+}
+
+export function childKey(attempt: number, seq: number): string {
+  return `${attempt}:${seq}`
+}
+
+/** Links tasks of jobs owned here that waited for a task nobody knew. */
+function adoptOrphans(ctx: StepContext, task: TaskState): void {
+  const orphans = ctx.state.orphans.get(task.job.id)
+  if (orphans === undefined) return
+  const rest = orphans.filter((orphan) => orphan.no !== task.spec.no)
+  for (const { no, dependent } of orphans) if (no === task.spec.no) addDependent(task, dependent)
+  if (rest.length === 0) ctx.state.orphans.delete(task.job.id)
+  else ctx.state.orphans.set(task.job.id, rest)
+}
+
+function addDependent(task: TaskState, dependent: TaskState): void {
+  if (task.dependents === null) task.dependents = [dependent]
+  else task.dependents.push(dependent)
+}
+
+/** `pendingNeeds` of a task that was adopted while it ran: its inputs were never gathered here. */
+export const unresolved: number = -1
+
+/** Puts a task that was given away back in front, gathering its inputs first where that is still to do. */
+export function requeue(ctx: StepContext, task: TaskState, why: string): void {
+  if (task.pendingNeeds === 0) {
+    makeReady(ctx, task, 'front', why)
+    return
+  }
+  makeWaiting(ctx, task, why)
+  resolveNeeds(ctx, task)
+}
+
+/** Counts a task's open inputs and hooks it to them; ready at once when there are none. */
+export function resolveNeeds(ctx: StepContext, task: TaskState): void {
+  const needs = task.spec.needs
+  task.pendingNeeds = 0
+  task.inputs = null
+  if (needs.length === 0) {
+    makeReady(ctx, task)
+    return
+  }
+  const inputs = new Set<TaskState>()
+  const missing: { job: JobId; no: number }[] = []
+  for (const need of needs) {
+    const input = findTask(ctx.state, need.task)
+    if (input !== undefined) inputs.add(input)
+    else if (!missing.some((ref) => ref.job === need.task.job && ref.no === need.task.no))
+      missing.push(need.task)
+  }
+  task.pendingNeeds = inputs.size + missing.length
+  const isHooked = task.isHooked
+  task.isHooked = true
+  for (const ref of missing) if (!isHooked) waitForUnknown(ctx, ref.job, ref.no, task)
+  for (const input of inputs) {
+    if (input.outcome !== null) feed(ctx, task, input)
+    else if (!isHooked) addDependent(input, task)
+  }
+}
+
+function waitForUnknown(ctx: StepContext, job: JobId, no: number, dependent: TaskState): void {
+  const orphans = ctx.state.orphans.get(job)
+  if (orphans === undefined) ctx.state.orphans.set(job, [{ no, dependent }])
+  else orphans.push({ no, dependent })
+  ctx.state.timers.arm(ctx.state.now + ctx.state.config.noProcessorMs, { type: 'orphan', job })
+}

@@ -1,0 +1,231 @@
+import { errorRecord } from '../model/errors.ts'
+import { type JobId, type PeerId, peerOfProcessor, taskIdOf } from '../model/ids.ts'
+import type { AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
+import type { StepContext } from './context.ts'
+import { requeue, unresolved } from './jobs.ts'
+import { observeRun } from './schedule.ts'
+import { isFinal, type JobState, type ProcessorState, refOf, type TaskState, taskAt } from './state.ts'
+import { makeAssigned, makeBackoff, makeEnded } from './transitions.ts'
+
+/** Failures that running the body again cannot mend. */
+const finalCodes = new Set([
+  'E_CODE',
+  'E_CODE_HASH',
+  'E_NO_FUNCTION',
+  'E_NOT_SERIALIZABLE',
+  'E_TOO_LARGE',
+  'E_FORBIDDEN',
+])
+
+/** After this many refusals in a row a task pauses before it is tried again. */
+const refusalsMax = 3
+const refusalPauseMs = 100
+
+/** Attempts ended on `from`. Everything is acknowledged: what no longer counts, too, so that it is forgotten. */
+export function onResults(ctx: StepContext, from: PeerId, message: MessageOf<'results'>): void {
+  const job = ctx.state.jobs.get(message.job)
+  if (job === undefined || !job.isMine) {
+    answerNonOwner(ctx, from, message.job, message.epoch, message.results)
+    return
+  }
+  for (const result of message.results) {
+    applyResult(ctx, job, from, result)
+    ctx.attempt('commit', from, job.id, job.claim.epoch, { no: result.no, attempt: result.attempt })
+  }
+}
+
+/** Results of a job that is not ours: forgotten when the job is over, else kept for the real owner. */
+function answerNonOwner(
+  ctx: StepContext,
+  from: PeerId,
+  id: JobId,
+  epoch: number,
+  results: readonly AttemptResult[],
+): void {
+  const job = ctx.state.jobs.get(id)
+  if (job !== undefined && !job.isEnded) {
+    ctx.send(from, { type: 'stale', job: id, epoch: job.claim.epoch })
+    return
+  }
+  if (job === undefined && !ctx.state.tombstones.has(id)) return
+  for (const { no, attempt } of results) ctx.attempt('commit', from, id, epoch, { no, attempt })
+}
+
+function applyResult(ctx: StepContext, job: JobState, from: PeerId, result: AttemptResult): void {
+  const task = taskAt(job, result.no)
+  if (task === undefined || isFinal(task.status)) return
+  const isCurrent = task.status === 'assigned' && task.attempt === result.attempt
+  // While a successor still asks around, a result that anybody holds is as good as the assigned one.
+  const isAdoptable = job.isAdopting && task.status === 'waiting'
+  if (!isCurrent && !isAdoptable) return
+  const processor = task.processor
+  if (isCurrent && processor !== null && processor.peer.id !== from) return
+  endAttempt(ctx, task, from, processor, result)
+}
+
+function endAttempt(
+  ctx: StepContext,
+  task: TaskState,
+  from: PeerId,
+  processor: ProcessorState | null,
+  { outcome, ranMs }: AttemptResult,
+): void {
+  switch (outcome.status) {
+    case 'done':
+      if (processor !== null) {
+        observeRun(ctx.state, task, processor, ranMs)
+        processor.peer.tasksDone++
+      }
+      makeEnded(ctx, task, { status: 'done', value: outcome.value, processor: processor?.record.id ?? null })
+      return
+    case 'failed': {
+      task.executions++
+      const { retryMax, retryBackoffMs } = task.spec.options
+      if (task.executions <= retryMax && !finalCodes.has(outcome.error.code ?? '')) {
+        cancelChildren(ctx, task)
+        makeRetry(ctx, task, retryBackoffMs, outcome.error.message)
+        return
+      }
+      const { error } = outcome
+      makeEnded(ctx, task, {
+        status: 'failed',
+        error,
+        origin: refOf(task),
+        attempts: task.executions,
+        peer: from,
+      })
+      return
+    }
+    case 'lost':
+      loseAttempt(ctx, task, processor)
+      return
+    case 'cancelled':
+    case 'refused':
+      refuseAttempt(ctx, task)
+      return
+  }
+}
+
+function makeRetry(ctx: StepContext, task: TaskState, backoffMs: number, why: string): void {
+  ctx.state.story.add(ctx.state.now, task, 'threw', why)
+  if (task.status === 'waiting') return
+  if (backoffMs > 0) makeBackoff(ctx, task, ctx.state.now + backoffMs)
+  else requeue(ctx, task, 'retry')
+  if (ctx.state.wantsTaskNotices) {
+    ctx.emit({
+      type: 'notify',
+      notice: { type: 'task-retried', task: refOf(task), peer: null, processor: null },
+    })
+  }
+}
+
+/** The processor died while the task ran there: after the third, the task is taken to be the cause. */
+export function loseAttempt(ctx: StepContext, task: TaskState, processor: ProcessorState | null): void {
+  cancelChildren(ctx, task)
+  if (processor !== null) {
+    const id = processor.record.id
+    task.lostOn ??= []
+    if (!task.lostOn.includes(id)) task.lostOn.push(id)
+  }
+  const lostOn = task.lostOn ?? []
+  if (lostOn.length >= ctx.state.config.poisonLimit) {
+    const text = `Cannot run task "${taskIdOf(refOf(task))}" again as ${lostOn.length} processors died while it ran: ${lostOn.join(', ')}`
+    const peer = processor === null ? null : peerOfProcessor(processor.record.id)
+    const error = errorRecord('E_TASK_POISON', text)
+    makeEnded(ctx, task, { status: 'failed', error, origin: refOf(task), attempts: lostOn.length, peer })
+    return
+  }
+  if (task.status === 'assigned') requeue(ctx, task, 'lost')
+}
+
+/** The attempt never ran: try it again, soon, but never in a hot loop. */
+export function refuseAttempt(ctx: StepContext, task: TaskState): void {
+  if (task.status !== 'assigned') return
+  task.refusals++
+  if (task.refusals > refusalsMax) makeBackoff(ctx, task, ctx.state.now + refusalPauseMs)
+  else requeue(ctx, task, 'refused')
+}
+
+/** Children of an attempt that will not come back: the next attempt spawns its own. */
+function cancelChildren(ctx: StepContext, task: TaskState): void {
+  if (task.job.children.size === 0) return
+  for (const child of task.job.nested) {
+    if (child === undefined || isFinal(child.status)) continue
+    const parent = child.spec.parent
+    if (parent?.no === task.spec.no && parent.attempt === task.attempt) {
+      cancelTask(ctx, child, 'the body that spawned it was lost')
+    }
+  }
+}
+
+/** Ends a task as cancelled and stops its attempt wherever it is. */
+export function cancelTask(ctx: StepContext, task: TaskState, reason: string): void {
+  if (isFinal(task.status)) return
+  const { processor, attempt, job } = task
+  if (processor !== null) {
+    ctx.attempt('abort', processor.peer.id, job.id, job.claim.epoch, { no: task.spec.no, attempt })
+  }
+  makeEnded(ctx, task, { status: 'cancelled', reason })
+}
+
+/** A processor gave back what it had not started. */
+export function onRevoked(ctx: StepContext, from: PeerId, message: MessageOf<'revoked'>): void {
+  const job = ctx.state.jobs.get(message.job)
+  for (const processor of ctx.state.processors.values()) {
+    if (processor.peer.id === from) processor.isRevoking = false
+  }
+  if (job?.isMine !== true) return
+  for (const ref of message.attempts) {
+    const task = currentTask(job, from, ref)
+    if (task !== null) requeue(ctx, task, 'stolen')
+  }
+  for (const task of tasksOn(ctx, from)) task.isRevoking = false
+  ctx.isDirty = true
+}
+
+/** The answer to `adopt` or `audit`: what `from` runs and holds of a job, and what it does not know. */
+export function onHoldings(ctx: StepContext, from: PeerId, message: MessageOf<'holdings'>): void {
+  const job = ctx.state.jobs.get(message.job)
+  if (job?.isMine !== true || message.epoch !== job.claim.epoch) return
+  job.adoptPending.delete(from)
+  for (const result of message.results) {
+    applyResult(ctx, job, from, result)
+    ctx.attempt('commit', from, job.id, job.claim.epoch, { no: result.no, attempt: result.attempt })
+  }
+  for (const ref of message.running) adoptRunning(ctx, job, from, ref)
+  for (const ref of message.unknown) {
+    const task = currentTask(job, from, ref)
+    if (task !== null) requeue(ctx, task, 'unknown there')
+  }
+}
+
+function adoptRunning(
+  ctx: StepContext,
+  job: JobState,
+  from: PeerId,
+  ref: MessageOf<'holdings'>['running'][number],
+): void {
+  const task = taskAt(job, ref.no)
+  if (task !== undefined && task.status === 'assigned' && task.attempt === ref.attempt) return
+  const processor = ctx.state.processors.get(ref.processor)
+  const canAdopt =
+    job.isAdopting && task !== undefined && task.status === 'waiting' && processor?.peer.id === from
+  if (!canAdopt) {
+    ctx.attempt('abort', from, job.id, job.claim.epoch, ref)
+    return
+  }
+  makeAssigned(ctx, task, processor, ref.attempt, ctx.state.config.unknownRunMs)
+  if (task.spec.needs.length > 0) task.pendingNeeds = unresolved
+}
+
+function currentTask(job: JobState, from: PeerId, ref: AttemptRef): TaskState | null {
+  const task = taskAt(job, ref.no)
+  if (task?.status !== 'assigned' || task.attempt !== ref.attempt) return null
+  return task.processor?.peer.id === from ? task : null
+}
+
+function* tasksOn(ctx: StepContext, peer: PeerId): Generator<TaskState> {
+  for (const processor of ctx.state.processors.values()) {
+    if (processor.peer.id === peer) yield* processor.assigned
+  }
+}

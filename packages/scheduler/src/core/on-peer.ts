@@ -1,0 +1,139 @@
+import { compareIds, type PeerId } from '../model/ids.ts'
+import type { ProcessorRecord } from '../model/processor.ts'
+import type { PeerProfile } from '../model/records.ts'
+import type { StepContext } from './context.ts'
+import type { EventOf } from './events.ts'
+import { setExecutorProcessors } from './executor.ts'
+import { requeue } from './jobs.ts'
+import { loseAttempt } from './on-owner.ts'
+import type { PeerState, ProcessorState } from './state.ts'
+import { planTakeover } from './takeover.ts'
+
+export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): void {
+  const { state } = ctx
+  const { peer: id, epoch, role } = event
+  const known = state.peers.get(id)
+  if (known !== undefined && known.epoch === epoch) return
+  if (known !== undefined) losePeer(ctx, id, 'dead')
+  const profile = { name: '', processors: [] }
+  state.peers.set(id, {
+    id,
+    epoch,
+    role,
+    isSuspected: false,
+    profile,
+    rttMs: 0,
+    bytesPerMs: 1000,
+    tasksDone: 0,
+  })
+  state.story.add(state.now, id, 'joined at epoch', epoch)
+  ctx.send(id, { type: 'profile', profile: myProfile(ctx) })
+  // A successor that asked around before this peer was seen asks it, too.
+  for (const job of state.jobs.values()) {
+    if (job.isMine && job.claim.epoch > 1 && !job.isEnded) {
+      job.adoptPending.add(id)
+      ctx.send(id, { type: 'adopt', job: job.id, epoch: job.claim.epoch })
+    }
+  }
+}
+
+function myProfile(ctx: StepContext): PeerProfile {
+  return (ctx.state.peers.get(ctx.state.self) as PeerState).profile
+}
+
+export function onPeerLeft(ctx: StepContext, event: EventOf<'peer-left'>): void {
+  if (event.peer === ctx.state.self) return
+  losePeer(ctx, event.peer, event.cause)
+}
+
+/** Takes back what a peer had, and plans who follows it as owner. */
+function losePeer(ctx: StepContext, id: PeerId, cause: 'left' | 'dead'): void {
+  const { state } = ctx
+  const peer = state.peers.get(id)
+  if (peer === undefined) return
+  state.peers.delete(id)
+  state.story.add(state.now, id, cause)
+  for (const processor of [...state.processors.values()]) {
+    if (processor.peer === peer) loseProcessor(ctx, processor, cause)
+  }
+  for (const job of state.jobs.values()) {
+    job.adoptPending.delete(id)
+    if (job.claim.peer === id) planTakeover(ctx, job, 0)
+  }
+}
+
+/** The oldest task given to a processor is taken to have run when it died; the rest had not started. */
+function loseProcessor(ctx: StepContext, processor: ProcessorState, cause: 'left' | 'dead'): void {
+  const { state } = ctx
+  state.processors.delete(processor.record.id)
+  state.processorsVersion++
+  ctx.isDirty = true
+  const [running, ...waiting] = [...processor.assigned]
+  // In front of the queue the last one put back is the first one out.
+  for (const task of waiting.reverse()) requeue(ctx, task, 'peer gone')
+  if (running === undefined) return
+  if (cause === 'dead') loseAttempt(ctx, running, processor)
+  else loseAttempt(ctx, running, null)
+}
+
+export function onSuspicion(ctx: StepContext, id: PeerId, isSuspected: boolean): void {
+  const peer = ctx.state.peers.get(id)
+  if (peer === undefined || peer.isSuspected === isSuspected) return
+  peer.isSuspected = isSuspected
+  ctx.state.story.add(ctx.state.now, id, isSuspected ? 'suspected' : 'trusted')
+  ctx.state.processorsVersion++
+  ctx.isDirty = true
+}
+
+export function onLinkMeasured(ctx: StepContext, event: EventOf<'link-measured'>): void {
+  const peer = ctx.state.peers.get(event.peer)
+  if (peer === undefined) return
+  peer.rttMs = event.rttMs
+  peer.bytesPerMs = event.bytesPerMs
+}
+
+/** What this peer lends changed: everybody is told, members in their documents, too. */
+export function onProcessorsChanged(ctx: StepContext, processors: readonly ProcessorRecord[]): void {
+  const { state } = ctx
+  const profile = {
+    name: myProfile(ctx).name,
+    processors: [...processors].sort((a, b) => compareIds(a.id, b.id)),
+  }
+  setExecutorProcessors(
+    ctx,
+    processors.map((processor) => processor.id),
+  )
+  setProfile(ctx, state.self, profile)
+  ctx.write({ type: 'profile', by: state.self, profile })
+  for (const peer of state.peers.keys()) if (peer !== state.self) ctx.send(peer, { type: 'profile', profile })
+}
+
+/** Brings the known processors of a peer in line with what it says of itself. */
+export function setProfile(ctx: StepContext, id: PeerId, profile: PeerProfile): void {
+  const { state } = ctx
+  const peer = state.peers.get(id)
+  if (peer === undefined) return
+  peer.profile = profile
+  const wanted = new Map(profile.processors.map((record) => [record.id, record]))
+  for (const processor of [...state.processors.values()]) {
+    if (processor.peer !== peer || wanted.has(processor.record.id)) continue
+    loseProcessor(ctx, processor, 'left')
+  }
+  for (const record of wanted.values()) {
+    const known = state.processors.get(record.id)
+    if (known === undefined) {
+      state.processors.set(record.id, { record, peer, assigned: new Set(), queuedMs: 0, isRevoking: false })
+    } else if (known.record.score !== record.score || known.record.isDefault !== record.isDefault) {
+      state.processors.set(record.id, replaceRecord(known, record))
+    }
+  }
+  state.processorsVersion++
+  ctx.isDirty = true
+}
+
+/** The same processor with a new description; the tasks given to it move along. */
+function replaceRecord(known: ProcessorState, record: ProcessorRecord): ProcessorState {
+  const processor: ProcessorState = { ...known, record }
+  for (const task of processor.assigned) task.processor = processor
+  return processor
+}

@@ -1,0 +1,145 @@
+import type { PeerId } from '../model/ids.ts'
+import type { OutcomeRecord, ReplicatedRecord } from '../model/records.ts'
+import type { StepContext } from './context.ts'
+import { armDrop, feed, tellEnd } from './ended.ts'
+import { addTask, openJob, resolveNeeds } from './jobs.ts'
+import { setProfile } from './on-peer.ts'
+import { isFinal, type JobState, type TaskState, taskAt } from './state.ts'
+import { applyClaim, planTakeover } from './takeover.ts'
+import { makeEnded } from './transitions.ts'
+
+/** What other members wrote. Any order, any number of times: each record is an upper or lower bound. */
+export function onRecords(ctx: StepContext, records: readonly ReplicatedRecord[]): void {
+  for (const record of records) onRecord(ctx, record)
+}
+
+function onRecord(ctx: StepContext, record: ReplicatedRecord): void {
+  switch (record.type) {
+    case 'profile':
+      setProfile(ctx, record.by, record.profile)
+      return
+    case 'operations':
+      return
+    case 'job': {
+      const job = jobOf(ctx, record.job, record.by, record.name)
+      if (job === null) return
+      job.name = record.name
+      learnCreator(ctx, job, record.by)
+      return
+    }
+    case 'claim': {
+      const job = jobOf(ctx, record.job, record.by, '')
+      if (job !== null) applyClaim(ctx, job, record.by, record.epoch)
+      return
+    }
+    case 'ended': {
+      const job = jobOf(ctx, record.job, record.by, '')
+      if (job !== null) onEndedElsewhere(ctx, job)
+      return
+    }
+    case 'specs': {
+      const job = jobOf(ctx, record.job, null, '')
+      if (job === null) return
+      for (const spec of record.specs) {
+        const task = addTask(ctx, job, spec)
+        if (task !== null && job.isMine && !job.isAdopting) resolveNeeds(ctx, task)
+      }
+      applyEarlyOutcomes(ctx, job)
+      return
+    }
+    case 'outcomes': {
+      const job = jobOf(ctx, record.job, null, '')
+      if (job === null) return
+      for (const outcome of record.outcomes) applyOutcome(ctx, job, record.by, record.epoch, outcome)
+    }
+  }
+}
+
+/** The job, opened when this is the first word of it; `null` when it was dropped here. */
+function jobOf(ctx: StepContext, id: JobState['id'], by: PeerId | null, name: string): JobState | null {
+  const known = ctx.state.jobs.get(id)
+  if (known !== undefined) return known
+  if (ctx.state.tombstones.has(id)) return null
+  const job = openJob(ctx, id, name, by ?? unknownPeer)
+  // Documents come in any order: until the lane names the creator, the job is nobody's.
+  if (by === null) job.claim = { peer: unknownPeer, epoch: 0 }
+  job.isMine = false
+  planTakeover(ctx, job, ctx.state.config.ownerUnseenMs)
+  return job
+}
+
+const unknownPeer = '' as PeerId
+
+function learnCreator(ctx: StepContext, job: JobState, creator: PeerId): void {
+  job.creator = creator
+  applyClaim(ctx, job, creator, 1)
+}
+
+function onEndedElsewhere(ctx: StepContext, job: JobState): void {
+  if (job.isEnded) return
+  job.isEnded = true
+  ctx.emit({ type: 'notify', notice: { type: 'job-ended', job: job.id, name: job.name } })
+  armDrop(ctx, job)
+}
+
+/** The lowest epoch's outcome wins, so that what the submitter saw never changes. */
+function applyOutcome(
+  ctx: StepContext,
+  job: JobState,
+  by: PeerId,
+  epoch: number,
+  record: OutcomeRecord,
+): void {
+  const task = taskAt(job, record.no)
+  if (task === undefined) {
+    waitForSpec(ctx, job, by, epoch, record)
+    return
+  }
+  if (task.outcome === null) {
+    const { processor, attempt } = task
+    if (processor !== null) {
+      ctx.attempt('abort', processor.peer.id, job.id, job.claim.epoch, { no: record.no, attempt })
+    }
+    task.outcomeEpoch = epoch
+    task.outcomeBy = by
+    makeEnded(ctx, task, record.outcome)
+    return
+  }
+  const isLower = epoch < task.outcomeEpoch || (epoch === task.outcomeEpoch && by > (task.outcomeBy ?? ''))
+  if (isLower && by !== task.outcomeBy) correct(ctx, task, by, epoch, record)
+}
+
+/** Two owners ended the same task on both sides of a partition: everybody takes the older epoch's word. */
+function correct(ctx: StepContext, task: TaskState, by: PeerId, epoch: number, record: OutcomeRecord): void {
+  const { job } = task
+  if (task.outcome !== null && isFinal(task.status)) job[task.outcome.status]--
+  task.outcome = record.outcome
+  task.status = record.outcome.status
+  job[record.outcome.status]++
+  task.outcomeEpoch = epoch
+  task.outcomeBy = by
+  ctx.state.story.add(ctx.state.now, task, 'outcome corrected by epoch', epoch)
+  tellEnd(ctx, task, record.outcome)
+  for (const dependent of task.dependents ?? []) feed(ctx, dependent, task)
+}
+
+/** An outcome whose specification has not arrived yet: a task that only knows how it ended. */
+function waitForSpec(
+  ctx: StepContext,
+  job: JobState,
+  by: PeerId,
+  epoch: number,
+  record: OutcomeRecord,
+): void {
+  const early = ctx.state.earlyOutcomes.get(job.id) ?? []
+  early.push({ by, epoch, record })
+  ctx.state.earlyOutcomes.set(job.id, early)
+}
+
+/** Applies outcomes that came before their specifications. */
+function applyEarlyOutcomes(ctx: StepContext, job: JobState): void {
+  const early = ctx.state.earlyOutcomes.get(job.id)
+  if (early === undefined) return
+  ctx.state.earlyOutcomes.delete(job.id)
+  for (const { by, epoch, record } of early) applyOutcome(ctx, job, by, epoch, record)
+}

@@ -1,0 +1,187 @@
+import { nestedBase, type PeerId } from '../model/ids.ts'
+import type { MessageOf } from '../model/message.ts'
+import type { OutcomeRecord } from '../model/records.ts'
+import type { TaskSpec } from '../model/task.ts'
+import type { StepContext } from './context.ts'
+import { endJobIfComplete } from './ended.ts'
+import type { EventOf } from './events.ts'
+import { addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
+import { cancelTask } from './on-owner.ts'
+import { findTask, type JobState, type TaskState, taskAt, tasksOf } from './state.ts'
+
+/** Cancels are repeated this often towards an owner elsewhere. */
+const cancelTriesMax = 5
+
+export function onTasksSubmitted(ctx: StepContext, event: EventOf<'tasks-submitted'>): void {
+  const { state } = ctx
+  let job = state.jobs.get(event.job)
+  if (job === undefined) {
+    job = openJob(ctx, event.job, event.name, state.self)
+    ctx.write({ type: 'job', by: state.self, job: job.id, name: job.name })
+  }
+  addOwnTasks(ctx, job, event.specs, true)
+}
+
+/** Adds tasks to a job owned here: written down, then placed as soon as their inputs are there. */
+function addOwnTasks(ctx: StepContext, job: JobState, specs: readonly TaskSpec[], isWatched: boolean): void {
+  const added: TaskState[] = []
+  for (const spec of specs) {
+    const task = addTask(ctx, job, spec)
+    if (task === null) continue
+    if (isWatched) task.isWatched = true
+    added.push(task)
+  }
+  ctx.write({ type: 'specs', job: job.id, specs })
+  if (!job.isMine || job.isAdopting) return
+  for (const task of added) if (task.status === 'waiting') resolveNeeds(ctx, task)
+}
+
+export function onJobSealed(ctx: StepContext, event: EventOf<'job-sealed'>): void {
+  const job = ctx.state.jobs.get(event.job)
+  if (job === undefined) return
+  job.isSealed = true
+  endJobIfComplete(ctx, job)
+}
+
+export function onTasksWatched(ctx: StepContext, event: EventOf<'tasks-watched'>): void {
+  const asked = new Map<PeerId, Map<EventOf<'tasks-watched'>['refs'][number]['job'], number[]>>()
+  for (const ref of event.refs) {
+    const task = findTask(ctx.state, ref)
+    if (task !== undefined) {
+      if (task.outcome !== null) ctx.settle(ref, task.outcome)
+      else task.isWatched = true
+      continue
+    }
+    const nos = ctx.state.foreignWatches.get(ref.job) ?? new Set<number>()
+    ctx.state.foreignWatches.set(ref.job, nos.add(ref.no))
+    const owner = ctx.state.executor.jobs.get(ref.job)?.owner
+    if (owner === undefined) continue
+    const jobs = asked.get(owner) ?? new Map()
+    asked.set(owner, jobs.set(ref.job, [...(jobs.get(ref.job) ?? []), ref.no]))
+  }
+  for (const [owner, jobs] of asked)
+    for (const [job, nos] of jobs) ctx.send(owner, { type: 'watch', job, nos })
+}
+
+export function onTasksCancelled(ctx: StepContext, event: EventOf<'tasks-cancelled'>): void {
+  const { job: id, nos, reason } = event
+  const job = ctx.state.jobs.get(id)
+  if (job?.isMine === true) {
+    cancelTasks(ctx, job, nos, reason)
+    return
+  }
+  ctx.state.cancels.push({ job: id, nos, reason, tries: cancelTriesMax })
+  askForCancels(ctx)
+}
+
+/** Sends the cancels that wait for an owner elsewhere; gives whether some are still worth repeating. */
+export function askForCancels(ctx: StepContext): boolean {
+  const { cancels, jobs, executor } = ctx.state
+  const kept = cancels.splice(0).filter((cancel) => {
+    const job = jobs.get(cancel.job)
+    if (job?.isMine === true) {
+      cancelTasks(ctx, job, cancel.nos, cancel.reason)
+      return false
+    }
+    const owner = job?.claim.peer ?? executor.jobs.get(cancel.job)?.owner
+    if (owner !== undefined) {
+      ctx.send(owner, { type: 'cancel', job: cancel.job, nos: cancel.nos, reason: cancel.reason })
+    }
+    cancel.tries--
+    return cancel.tries > 0 && job?.isEnded !== true
+  })
+  cancels.push(...kept)
+  return kept.length > 0
+}
+
+export function onCancel(ctx: StepContext, message: MessageOf<'cancel'>): void {
+  const job = ctx.state.jobs.get(message.job)
+  if (job?.isMine === true) cancelTasks(ctx, job, message.nos, message.reason)
+}
+
+function cancelTasks(ctx: StepContext, job: JobState, nos: readonly number[] | null, reason: string): void {
+  const tasks = nos === null ? [...tasksOf(job)] : nos.map((no) => taskAt(job, no))
+  for (const task of tasks) if (task !== undefined) cancelTask(ctx, task, reason)
+}
+
+/** A body that runs here spawned children: its owner numbers them. */
+export function onChildrenSpawned(ctx: StepContext, event: EventOf<'children-spawned'>): void {
+  const { job, parent, requests } = event
+  const { executor } = ctx.state
+  const attempts =
+    executor.submitting.get(job) ?? new Map<number, { no: number; requests: (typeof requests)[number][] }>()
+  executor.submitting.set(job, attempts)
+  const waiting = attempts.get(parent.attempt)
+  if (waiting === undefined) attempts.set(parent.attempt, { no: parent.no, requests: [...requests] })
+  else waiting.requests.push(...requests)
+  const owner = executor.jobs.get(job)?.owner
+  if (owner !== undefined) ctx.send(owner, { type: 'submit', job, parent, requests })
+}
+
+/** A body elsewhere asks for children: each request makes one task, however often it is repeated. */
+export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'submit'>): void {
+  const job = ctx.state.jobs.get(message.job)
+  if (job?.isMine !== true || job.isAdopting) return
+  const parent = taskAt(job, message.parent.no)
+  const { attempt } = message.parent
+  if (parent?.status !== 'assigned' || parent.attempt !== attempt) {
+    ctx.attempt('abort', from, job.id, job.claim.epoch, message.parent)
+    return
+  }
+  const specs: TaskSpec[] = []
+  const accepted: { seq: number; no: number }[] = []
+  for (const { seq, operation, args, needs, options } of message.requests) {
+    const key = childKey(attempt, seq)
+    let no = job.children.get(key)
+    if (no === undefined) {
+      no = nestedBase + job.nested.length + specs.length
+      specs.push({ no, operation, args, needs, options, parent: { no: message.parent.no, attempt, seq } })
+    }
+    accepted.push({ seq, no })
+  }
+  if (specs.length > 0) addOwnTasks(ctx, job, specs, false)
+  ctx.send(from, { type: 'submitted', job: job.id, parent: message.parent, accepted })
+}
+
+export function onSubmitted(ctx: StepContext, message: MessageOf<'submitted'>): void {
+  const { job, parent, accepted } = message
+  const attempts = ctx.state.executor.submitting.get(job)
+  const waiting = attempts?.get(parent.attempt)
+  if (waiting === undefined) return
+  const fresh = accepted.filter(({ seq }) => waiting.requests.some((request) => request.seq === seq))
+  waiting.requests = waiting.requests.filter((request) => !accepted.some(({ seq }) => seq === request.seq))
+  if (waiting.requests.length === 0) attempts?.delete(parent.attempt)
+  if (fresh.length > 0) ctx.emit({ type: 'children-accepted', job, parent, accepted: fresh })
+}
+
+export function onWatch(ctx: StepContext, from: PeerId, message: MessageOf<'watch'>): void {
+  const job = ctx.state.jobs.get(message.job)
+  if (job === undefined) return
+  for (const no of message.nos) {
+    const task = taskAt(job, no)
+    if (task === undefined) continue
+    if (task.outcome !== null) ctx.tellWatcher(from, job.id, { no, outcome: task.outcome })
+    else if (task.watchers === null) task.watchers = [from]
+    else if (!task.watchers.includes(from)) task.watchers.push(from)
+  }
+}
+
+/** The owner's answer to `watch`. */
+export function onOutcomes(ctx: StepContext, message: MessageOf<'outcomes'>): void {
+  const nos = ctx.state.foreignWatches.get(message.job)
+  if (nos === undefined) return
+  for (const { no, outcome } of message.outcomes as readonly OutcomeRecord[]) {
+    if (nos.delete(no)) ctx.settle({ job: message.job, no }, outcome)
+  }
+  if (nos.size === 0) ctx.state.foreignWatches.delete(message.job)
+}
+
+/** Repeats what nobody has answered; gives whether something is still open. */
+export function auditWatches(ctx: StepContext): boolean {
+  for (const [job, nos] of ctx.state.foreignWatches) {
+    const owner = ctx.state.executor.jobs.get(job)?.owner
+    if (owner !== undefined && owner !== ctx.state.self)
+      ctx.send(owner, { type: 'watch', job, nos: [...nos] })
+  }
+  return ctx.state.foreignWatches.size > 0
+}

@@ -1,0 +1,184 @@
+import { matchesScope, scopeKey } from '../model/scope.ts'
+import { nextAverageMs } from '../policy/estimate.ts'
+import { hasCredit, placementCostMs } from '../policy/place.ts'
+import { stealCount } from '../policy/steal.ts'
+import type { StepContext } from './context.ts'
+import {
+  noInputs,
+  type ProcessorState,
+  type ReadyLane,
+  type SchedulerState,
+  type TaskState,
+} from './state.ts'
+import { makeAssigned } from './transitions.ts'
+
+/** Hands ready tasks to processors with credit, then looks for idle processors to feed by stealing. */
+export function schedule(ctx: StepContext): void {
+  for (const lane of ctx.state.lanes) {
+    if (lane.queue.size > 0) drainLane(ctx, lane)
+  }
+  stealForIdle(ctx)
+}
+
+function drainLane(ctx: StepContext, lane: ReadyLane): void {
+  const candidates = candidatesOf(ctx.state, lane)
+  if (candidates.length === 0) {
+    starve(ctx, lane)
+    return
+  }
+  lane.isStarving = false
+  for (let task = lane.queue.peek(); task !== undefined; task = lane.queue.peek()) {
+    if (task.status !== 'ready') {
+      lane.queue.shift()
+      continue
+    }
+    const processor = cheapest(ctx.state, candidates, task)
+    if (processor === null) return
+    lane.queue.shift()
+    assign(ctx, task, processor)
+  }
+}
+
+function candidatesOf(state: SchedulerState, lane: ReadyLane): ProcessorState[] {
+  if (lane.candidatesVersion === state.processorsVersion) return lane.candidates
+  const inScope = [...state.processors.values()].filter((processor) =>
+    matchesScope(lane.scope, processor.record),
+  )
+  const trusted = inScope.filter((processor) => !processor.peer.isSuspected)
+  lane.candidates = trusted.length > 0 ? trusted : inScope
+  lane.candidatesVersion = state.processorsVersion
+  return lane.candidates
+}
+
+/** The processor with credit where the task would end first; `null` when none has credit. */
+function cheapest(
+  state: SchedulerState,
+  candidates: readonly ProcessorState[],
+  task: TaskState,
+): ProcessorState | null {
+  let best: ProcessorState | null = null
+  let bestMs = Number.POSITIVE_INFINITY
+  for (const processor of candidates) {
+    const { rttMs, bytesPerMs } = processor.peer
+    if (!hasCredit(processor, rttMs, state.config)) continue
+    const runMs = estimateMs(state, task, processor)
+    const costMs = placementCostMs({ queuedMs: processor.queuedMs, runMs, bytesToMove: 0, bytesPerMs, rttMs })
+    if (costMs < bestMs) {
+      best = processor
+      bestMs = costMs
+    }
+  }
+  return best
+}
+
+function assign(ctx: StepContext, task: TaskState, processor: ProcessorState): void {
+  const { job, spec } = task
+  const attempt = job.nextAttempt++
+  makeAssigned(ctx, task, processor, attempt, estimateMs(ctx.state, task, processor))
+  ctx.assign(processor.peer.id, job, {
+    no: spec.no,
+    attempt,
+    processor: processor.record.id,
+    operation: spec.operation,
+    args: spec.args,
+    inputs: task.inputs ?? noInputs,
+    timeoutMs: spec.options.timeoutMs,
+  })
+  if (!ctx.state.wantsTaskNotices) return
+  const ref = { job: job.id, no: spec.no }
+  ctx.emit({
+    type: 'notify',
+    notice: { type: 'task-assigned', task: ref, peer: processor.peer.id, processor: processor.record.id },
+  })
+}
+
+/** How long the task is expected to run there, in milliseconds. */
+export function estimateMs(state: SchedulerState, task: TaskState, processor: ProcessorState): number {
+  const estimate = state.estimates.get(task.spec.operation)
+  if (estimate === undefined) return state.config.unknownRunMs
+  return estimate.byProcessor.get(processor.record.id) ?? estimate.meanMs / processor.record.score
+}
+
+/** Learns from a run. */
+export function observeRun(
+  state: SchedulerState,
+  task: TaskState,
+  processor: ProcessorState,
+  ranMs: number,
+): void {
+  const { id, score } = processor.record
+  const estimate = state.estimates.get(task.spec.operation)
+  if (estimate === undefined) {
+    const firstMs = nextAverageMs(undefined, ranMs)
+    state.estimates.set(task.spec.operation, {
+      meanMs: firstMs * score,
+      byProcessor: new Map([[id, firstMs]]),
+    })
+    return
+  }
+  estimate.meanMs = nextAverageMs(estimate.meanMs, ranMs * score)
+  estimate.byProcessor.set(id, nextAverageMs(estimate.byProcessor.get(id), ranMs))
+}
+
+function starve(ctx: StepContext, lane: ReadyLane): void {
+  if (lane.isStarving) return
+  const first = [...lane.queue].find((task) => task.status === 'ready')
+  if (first === undefined) return
+  lane.isStarving = true
+  const scope = scopeKey(lane.scope)
+  ctx.emit({
+    type: 'notify',
+    notice: { type: 'starved', job: first.job.id, scope, waiting: lane.queue.size },
+  })
+  // A room without any lender may get one; a scope that names what is not there is an error soon.
+  if (lane.scope.type === 'default' || lane.scope.type === 'any') return
+  ctx.state.timers.arm(ctx.state.now + ctx.state.config.noProcessorMs, { type: 'starve', lane })
+}
+
+/** Asks the most loaded processors for unstarted tasks that an idle one could run. */
+function stealForIdle(ctx: StepContext): void {
+  for (const thief of ctx.state.processors.values()) {
+    if (thief.assigned.size > 0 || thief.peer.isSuspected) continue
+    const victim = bestVictim(ctx.state, thief)
+    if (victim === null) continue
+    const count = stealCount(loadOf(victim), thief.peer.rttMs)
+    const waiting = [...victim.assigned].slice(1).filter((task) => isStealable(task, thief))
+    const taken = waiting.slice(Math.max(0, waiting.length - count))
+    if (taken.length === 0) continue
+    victim.isRevoking = true
+    for (const task of taken) {
+      task.isRevoking = true
+      const ref = { no: task.spec.no, attempt: task.attempt }
+      ctx.attempt('revoke', victim.peer.id, task.job.id, task.job.claim.epoch, ref)
+    }
+  }
+}
+
+function isStealable(task: TaskState, thief: ProcessorState): boolean {
+  return !task.isRevoking && matchesScope(task.spec.options.scope, thief.record)
+}
+
+function bestVictim(state: SchedulerState, thief: ProcessorState): ProcessorState | null {
+  let best: ProcessorState | null = null
+  for (const processor of state.processors.values()) {
+    if (processor === thief || processor.isRevoking || processor.assigned.size < 2) continue
+    if (best !== null && processor.queuedMs <= best.queuedMs) continue
+    if (stealCount(loadOf(processor), thief.peer.rttMs) > 0) best = processor
+  }
+  return best
+}
+
+function loadOf(processor: ProcessorState): {
+  queuedMs: number
+  rttMs: number
+  assigned: number
+  headMs: number
+} {
+  const [head] = processor.assigned
+  return {
+    queuedMs: processor.queuedMs,
+    rttMs: processor.peer.rttMs,
+    assigned: processor.assigned.size,
+    headMs: head?.estimateMs ?? 0,
+  }
+}

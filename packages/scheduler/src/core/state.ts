@@ -1,0 +1,286 @@
+import type { Claim } from '../model/claim.ts'
+import {
+  type JobId,
+  nestedBase,
+  type OperationHash,
+  type PeerId,
+  type ProcessorId,
+  type TaskRef,
+} from '../model/ids.ts'
+import type { AssignmentInput, AttemptResult, SpawnRequest } from '../model/message.ts'
+import type { ProcessorRecord } from '../model/processor.ts'
+import type { OutcomeRecord, PeerProfile } from '../model/records.ts'
+import type { Scope } from '../model/scope.ts'
+import type { Outcome, TaskSpec } from '../model/task.ts'
+import { defaultConfig, type SchedulerConfig } from './config.ts'
+import type { Deque } from './deque.ts'
+import type { Call } from './effects.ts'
+import type { PeerRole } from './events.ts'
+import { Story } from './story.ts'
+import { Timers } from './timers.ts'
+
+/** Where a task of an owned job stands. Tasks of other peers' jobs stay `waiting` until they end. */
+export type TaskStatus = 'waiting' | 'ready' | 'assigned' | 'backoff' | 'done' | 'failed' | 'cancelled'
+
+export const noInputs: readonly AssignmentInput[] = Object.freeze([])
+
+/** One task as this peer knows it. A class, so that all records have one shape. */
+export class TaskState {
+  readonly job: JobState
+  readonly spec: TaskSpec
+  status: TaskStatus = 'waiting'
+  outcome: Outcome | null = null
+  /** Epoch and writer of the outcome's record: the lowest epoch wins, then the higher peer id. */
+  outcomeEpoch = 0
+  outcomeBy: PeerId | null = null
+  /** Inputs that have not ended yet. Only kept right in jobs owned here. */
+  pendingNeeds = 0
+  inputs: AssignmentInput[] | null = null
+  /** It stands in the `dependents` of each input that has not ended. */
+  isHooked = false
+  /** Tasks (of any job owned here) that wait for this one. */
+  dependents: TaskState[] | null = null
+  attempt = 0
+  processor: ProcessorState | null = null
+  assignedAt = 0
+  estimateMs = 0
+  isRevoking = false
+  /** Executions that ended with a throw. */
+  executions = 0
+  refusals = 0
+  /** Processors that died while it ran. */
+  lostOn: ProcessorId[] | null = null
+  isWatched = false
+  watchers: PeerId[] | null = null
+
+  constructor(job: JobState, spec: TaskSpec) {
+    this.job = job
+    this.spec = spec
+  }
+}
+
+export interface JobState {
+  readonly id: JobId
+  name: string
+  creator: PeerId
+  /** The highest claim known. */
+  claim: Claim
+  isMine: boolean
+  /** A successor that still waits for answers: nothing is assigned meanwhile. */
+  isAdopting: boolean
+  /** Peers that have not answered `adopt` yet. */
+  adoptPending: Set<PeerId>
+  isSealed: boolean
+  isEnded: boolean
+  readonly tasks: (TaskState | undefined)[]
+  /** Tasks that bodies spawned; numbers from `nestedBase` on. */
+  readonly nested: (TaskState | undefined)[]
+  /** `attempt:seq` of a spawn request -> task number. */
+  readonly children: Map<string, number>
+  total: number
+  done: number
+  failed: number
+  cancelled: number
+  nextAttempt: number
+}
+
+export interface PeerState {
+  readonly id: PeerId
+  readonly epoch: number
+  readonly role: PeerRole
+  isSuspected: boolean
+  profile: PeerProfile
+  rttMs: number
+  bytesPerMs: number
+  tasksDone: number
+}
+
+/** One processor of the room as an owner sees it. */
+export interface ProcessorState {
+  readonly record: ProcessorRecord
+  readonly peer: PeerState
+  /** Tasks of jobs owned here that were given to it, oldest first: the first one is taken to run. */
+  readonly assigned: Set<TaskState>
+  /** Sum of their estimates. */
+  queuedMs: number
+  isRevoking: boolean
+}
+
+/** Ready tasks that may run in the same places, in the order in which they became ready. */
+export interface ReadyLane {
+  readonly key: string
+  readonly priority: number
+  readonly scope: Scope
+  readonly queue: Deque<TaskState>
+  candidates: ProcessorState[]
+  candidatesVersion: number
+  isStarving: boolean
+}
+
+/** How long an operation runs: moving averages in milliseconds. */
+export interface Estimate {
+  /** Per unit of processor score. */
+  meanMs: number
+  readonly byProcessor: Map<ProcessorId, number>
+}
+
+/** An attempt that was given to this peer. */
+export interface HeldAttempt {
+  readonly call: Call
+  readonly processor: ProcessorId
+  readonly epoch: number
+  phase: 'queued' | 'running' | 'ended'
+  isYielded: boolean
+  /** What it was expected to run when it started: given back to the slot when it ends. */
+  slotMs: number
+  result: AttemptResult | null
+  endedAt: number
+}
+
+export interface ExecutorJob {
+  owner: PeerId
+  epoch: number
+  /** When the owner was last heard of. */
+  heardAt: number
+  /** By attempt number. */
+  readonly held: Map<number, HeldAttempt>
+}
+
+export interface ExecutorProcessor {
+  readonly queue: Deque<HeldAttempt>
+  /** Calls given to the processor, not ended, not yielded. */
+  running: number
+  runningMs: number
+  isTimed: boolean
+}
+
+/** What this peer runs, for all owners. */
+export interface ExecutorState {
+  readonly jobs: Map<JobId, ExecutorJob>
+  readonly calls: Map<number, HeldAttempt>
+  readonly processors: Map<ProcessorId, ExecutorProcessor>
+  readonly runMs: Map<OperationHash, number>
+  /** Spawn requests of bodies that the owner has not answered, by job and attempt. */
+  readonly submitting: Map<JobId, Map<number, { no: number; requests: SpawnRequest[] }>>
+  nextCallId: number
+}
+
+export interface PendingCancel {
+  readonly job: JobId
+  readonly nos: readonly number[] | null
+  readonly reason: string
+  tries: number
+}
+
+/** All that one scheduler knows. Only `step` changes it. */
+export interface SchedulerState {
+  readonly self: PeerId
+  readonly role: PeerRole
+  readonly isReplicated: boolean
+  readonly config: SchedulerConfig
+  now: number
+  readonly peers: Map<PeerId, PeerState>
+  readonly processors: Map<ProcessorId, ProcessorState>
+  /** Changes whenever the set of usable processors may have changed. */
+  processorsVersion: number
+  readonly jobs: Map<JobId, JobState>
+  /** Jobs that were dropped here. */
+  readonly tombstones: Set<JobId>
+  /** Sorted by priority, highest first. */
+  readonly lanes: ReadyLane[]
+  readonly estimates: Map<OperationHash, Estimate>
+  readonly executor: ExecutorState
+  readonly timers: Timers
+  isAuditArmed: boolean
+  /** Tasks that wait for a task of a job not known here. */
+  readonly orphans: Map<JobId, { readonly no: number; readonly dependent: TaskState }[]>
+  /** Watched tasks of jobs not known here. */
+  readonly foreignWatches: Map<JobId, Set<number>>
+  /** Outcomes that arrived before their specifications. */
+  readonly earlyOutcomes: Map<
+    JobId,
+    { readonly by: PeerId; readonly epoch: number; readonly record: OutcomeRecord }[]
+  >
+  readonly cancels: PendingCancel[]
+  readonly story: Story
+  /** `task-*` notices are made only when somebody listens. */
+  wantsTaskNotices: boolean
+}
+
+export function createState(options: {
+  readonly self: PeerId
+  readonly epoch: number
+  readonly role: PeerRole
+  readonly name: string
+  readonly isReplicated: boolean
+  readonly config?: Partial<SchedulerConfig>
+}): SchedulerState {
+  const config = { ...defaultConfig, ...options.config }
+  const me: PeerState = {
+    id: options.self,
+    epoch: options.epoch,
+    role: options.role,
+    isSuspected: false,
+    profile: { name: options.name, processors: [] },
+    rttMs: 0,
+    bytesPerMs: Number.POSITIVE_INFINITY,
+    tasksDone: 0,
+  }
+  return {
+    self: options.self,
+    role: options.role,
+    isReplicated: options.isReplicated,
+    config,
+    now: 0,
+    peers: new Map([[options.self, me]]),
+    processors: new Map(),
+    processorsVersion: 0,
+    jobs: new Map(),
+    tombstones: new Set(),
+    lanes: [],
+    estimates: new Map(),
+    executor: {
+      jobs: new Map(),
+      calls: new Map(),
+      processors: new Map(),
+      runMs: new Map(),
+      submitting: new Map(),
+      nextCallId: 1,
+    },
+    timers: new Timers(),
+    isAuditArmed: false,
+    orphans: new Map(),
+    foreignWatches: new Map(),
+    earlyOutcomes: new Map(),
+    cancels: [],
+    story: new Story(4096),
+    wantsTaskNotices: false,
+  }
+}
+
+/** When the core wants to be told that time passed. */
+export function wakeAtOf(state: SchedulerState): number {
+  return state.timers.nextAt
+}
+
+export function taskAt(job: JobState, no: number): TaskState | undefined {
+  return no < nestedBase ? job.tasks[no] : job.nested[no - nestedBase]
+}
+
+export function findTask(state: SchedulerState, ref: TaskRef): TaskState | undefined {
+  const job = state.jobs.get(ref.job)
+  return job === undefined ? undefined : taskAt(job, ref.no)
+}
+
+export function refOf(task: TaskState): TaskRef {
+  return { job: task.job.id, no: task.spec.no }
+}
+
+export function* tasksOf(job: JobState): Generator<TaskState> {
+  for (const task of job.tasks) if (task !== undefined) yield task
+  for (const task of job.nested) if (task !== undefined) yield task
+}
+
+export function isFinal(status: TaskStatus): boolean {
+  return status === 'done' || status === 'failed' || status === 'cancelled'
+}

@@ -1,0 +1,162 @@
+import { assert } from '../model/errors.ts'
+import type { PeerId } from '../model/ids.ts'
+import type { Message } from '../model/message.ts'
+import { StepContext } from './context.ts'
+import type { Effect } from './effects.ts'
+import { settleEnded } from './ended.ts'
+import type { Event } from './events.ts'
+import * as executor from './executor.ts'
+import { onHoldings, onResults, onRevoked } from './on-owner.ts'
+import * as peers from './on-peer.ts'
+import { onRecords } from './on-records.ts'
+import { armAudit, onTimer } from './on-timer.ts'
+import * as user from './on-user.ts'
+import { schedule } from './schedule.ts'
+import type { SchedulerState } from './state.ts'
+import { onStale } from './takeover.ts'
+
+/** More rounds than any step needs: an endless exchange of a peer with itself is a bug. */
+const roundsMax = 100_000
+
+/**
+ * The only door into the scheduler: takes one event, changes the state, and gives what the shell has
+ * to do, in order. No clock, no random numbers, no platform: the same events give the same effects.
+ */
+export function step(state: SchedulerState, event: Event): Effect[] {
+  state.now = Math.max(state.now, event.at)
+  const ctx = new StepContext(state)
+  for (
+    let action = state.timers.takeDue(state.now);
+    action !== null;
+    action = state.timers.takeDue(state.now)
+  ) {
+    onTimer(ctx, action)
+  }
+  onEvent(ctx, event)
+  settle(ctx)
+  armAudit(state)
+  return ctx.takeEffects()
+}
+
+/** Runs until nothing is left to decide: ends reach dependents, ready tasks get places, own messages arrive. */
+function settle(ctx: StepContext): void {
+  for (let round = 0; ; round++) {
+    assert(round < roundsMax, 'Cannot settle a step: it keeps making work for itself')
+    if (ctx.ended.length > 0) settleEnded(ctx)
+    if (ctx.isDirty) {
+      ctx.isDirty = false
+      schedule(ctx)
+    }
+    const message = ctx.takeLoopback()
+    if (message !== undefined) onMessage(ctx, ctx.state.self, message)
+    else if (!ctx.isDirty && ctx.ended.length === 0) return
+  }
+}
+
+function onEvent(ctx: StepContext, event: Event): void {
+  switch (event.type) {
+    case 'tasks-submitted':
+      user.onTasksSubmitted(ctx, event)
+      return
+    case 'job-sealed':
+      user.onJobSealed(ctx, event)
+      return
+    case 'tasks-cancelled':
+      user.onTasksCancelled(ctx, event)
+      return
+    case 'tasks-watched':
+      user.onTasksWatched(ctx, event)
+      return
+    case 'children-spawned':
+      user.onChildrenSpawned(ctx, event)
+      return
+    case 'body-yielded':
+      executor.onYield(ctx, event.callId, true)
+      return
+    case 'body-resumed':
+      executor.onYield(ctx, event.callId, false)
+      return
+    case 'calls-ended':
+      executor.onCallsEnded(ctx, event.ended)
+      return
+    case 'processors-changed':
+      peers.onProcessorsChanged(ctx, event.processors)
+      return
+    case 'message-received':
+      // From a peer that is not (any more) in the view: it has to say hello first.
+      if (ctx.state.peers.has(event.from)) onMessage(ctx, event.from, event.message)
+      return
+    case 'peer-joined':
+      peers.onPeerJoined(ctx, event)
+      return
+    case 'link-measured':
+      peers.onLinkMeasured(ctx, event)
+      return
+    case 'peer-suspected':
+      peers.onSuspicion(ctx, event.peer, true)
+      return
+    case 'peer-trusted':
+      peers.onSuspicion(ctx, event.peer, false)
+      return
+    case 'peer-left':
+      peers.onPeerLeft(ctx, event)
+      return
+    case 'records-arrived':
+      onRecords(ctx, event.records)
+      return
+    case 'time-passed':
+      return
+  }
+}
+
+function onMessage(ctx: StepContext, from: PeerId, message: Message): void {
+  switch (message.type) {
+    case 'profile':
+      peers.setProfile(ctx, from, message.profile)
+      return
+    case 'assign':
+      executor.onAssign(ctx, from, message)
+      return
+    case 'revoke':
+      executor.onRevoke(ctx, from, message)
+      return
+    case 'abort':
+      executor.onAbort(ctx, from, message)
+      return
+    case 'commit':
+      executor.onCommit(ctx, message)
+      return
+    case 'adopt':
+      executor.onAdopt(ctx, from, message)
+      return
+    case 'audit':
+      executor.onAudit(ctx, from, message)
+      return
+    case 'results':
+      onResults(ctx, from, message)
+      return
+    case 'revoked':
+      onRevoked(ctx, from, message)
+      return
+    case 'holdings':
+      onHoldings(ctx, from, message)
+      return
+    case 'stale':
+      onStale(ctx, message.job, message.epoch)
+      return
+    case 'submit':
+      user.onSubmit(ctx, from, message)
+      return
+    case 'submitted':
+      user.onSubmitted(ctx, message)
+      return
+    case 'watch':
+      user.onWatch(ctx, from, message)
+      return
+    case 'outcomes':
+      user.onOutcomes(ctx, message)
+      return
+    case 'cancel':
+      user.onCancel(ctx, message)
+  }
+}

@@ -1,0 +1,103 @@
+import { isNewerClaim } from '../model/claim.ts'
+import type { JobId, PeerId } from '../model/ids.ts'
+import { rankSuccessors } from '../policy/own.ts'
+import type { StepContext } from './context.ts'
+import { endJobIfComplete } from './ended.ts'
+import { firstAttemptOf, resolveNeeds } from './jobs.ts'
+import { isFinal, type JobState, tasksOf } from './state.ts'
+import { makeWaiting } from './transitions.ts'
+
+/**
+ * Plans the takeover of a job whose owner is not here. The first in rendezvous order claims at once,
+ * the others one step later each, so that one claim is the rule and none is impossible.
+ */
+export function planTakeover(ctx: StepContext, job: JobState, delayMs: number): void {
+  const { state } = ctx
+  if (state.role !== 'member' || job.isEnded || job.isMine || state.peers.has(job.claim.peer)) return
+  const members = [...state.peers.values()].filter((peer) => peer.role === 'member' && !peer.isSuspected)
+  const ranks = rankSuccessors(
+    job.id,
+    members.map((peer) => peer.id),
+  )
+  const rank = Math.max(0, ranks.indexOf(state.self))
+  const at = state.now + delayMs + rank * state.config.takeoverStepMs
+  state.timers.arm(at, { type: 'takeover', job: job.id, epoch: job.claim.epoch })
+}
+
+/** The plan's time has come: claim, unless somebody did or the owner is back. */
+export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void {
+  const job = ctx.state.jobs.get(id)
+  if (job === undefined || job.isEnded || job.isMine || job.claim.epoch !== epoch) return
+  if (ctx.state.peers.has(job.claim.peer)) return
+  claim(ctx, job, Math.max(2, epoch + 1))
+}
+
+/**
+ * An executing peer obeys a higher epoch whose owner nobody here has heard of (it died before its
+ * claim spread): the owner outbids it after a while, or that peer would refuse its work for ever.
+ */
+export function onStale(ctx: StepContext, id: JobId, epoch: number): void {
+  const job = ctx.state.jobs.get(id)
+  if (job?.isMine !== true || epoch <= job.claim.epoch) return
+  ctx.state.timers.arm(ctx.state.now + ctx.state.config.ownerUnseenMs, { type: 'reclaim', job: id, epoch })
+}
+
+export function onReclaimDue(ctx: StepContext, id: JobId, epoch: number): void {
+  const job = ctx.state.jobs.get(id)
+  if (job?.isMine !== true || job.isEnded || job.claim.epoch >= epoch) return
+  standDown(ctx, job)
+  claim(ctx, job, epoch + 1)
+}
+
+function claim(ctx: StepContext, job: JobState, epoch: number): void {
+  const { state } = ctx
+  job.claim = { peer: state.self, epoch }
+  job.isMine = true
+  job.isAdopting = true
+  job.nextAttempt = Math.max(job.nextAttempt, firstAttemptOf(epoch))
+  job.adoptPending = new Set(state.peers.keys())
+  state.story.add(state.now, job.id, 'claimed at epoch', epoch)
+  ctx.write({ type: 'claim', by: state.self, job: job.id, epoch })
+  ctx.emit({ type: 'notify', notice: { type: 'owner-changed', job: job.id, owner: state.self, epoch } })
+  askToAdopt(ctx, job)
+  state.timers.arm(state.now + state.config.adoptGraceMs, { type: 'adopt-grace', job: job.id, epoch })
+}
+
+/** Asks those who have not answered yet what they run or hold. */
+export function askToAdopt(ctx: StepContext, job: JobState): void {
+  for (const peer of job.adoptPending) {
+    if (!ctx.state.peers.has(peer)) job.adoptPending.delete(peer)
+    else ctx.send(peer, { type: 'adopt', job: job.id, epoch: job.claim.epoch })
+  }
+}
+
+/** The grace is over: what nobody runs or holds is placed again. */
+export function onAdoptGraceOver(ctx: StepContext, id: JobId, epoch: number): void {
+  const job = ctx.state.jobs.get(id)
+  if (job === undefined || !job.isMine || !job.isAdopting || job.claim.epoch !== epoch) return
+  job.isAdopting = false
+  for (const task of tasksOf(job)) if (task.status === 'waiting') resolveNeeds(ctx, task)
+  endJobIfComplete(ctx, job)
+  ctx.isDirty = true
+}
+
+/** Somebody claims a job. The highest (epoch, peer) owns it; an owner that is outranked stops at once. */
+export function applyClaim(ctx: StepContext, job: JobState, peer: PeerId, epoch: number): void {
+  if (!isNewerClaim({ peer, epoch }, job.claim)) return
+  const { state } = ctx
+  const wasMine = job.isMine
+  job.claim = { peer, epoch }
+  job.isMine = peer === state.self
+  job.isAdopting = false
+  state.story.add(state.now, job.id, `owned by ${peer} at epoch`, epoch)
+  ctx.emit({ type: 'notify', notice: { type: 'owner-changed', job: job.id, owner: peer, epoch } })
+  if (wasMine && !job.isMine) standDown(ctx, job)
+  if (!state.peers.has(peer)) planTakeover(ctx, job, state.config.ownerUnseenMs)
+}
+
+/** Forgets all placement of a job that a newer owner has: its attempts go on and are adopted there. */
+function standDown(ctx: StepContext, job: JobState): void {
+  for (const task of tasksOf(job)) {
+    if (!isFinal(task.status) && task.status !== 'waiting') makeWaiting(ctx, task, 'newer owner')
+  }
+}

@@ -1,0 +1,261 @@
+import type { Effect, Notice } from '../core/effects.ts'
+import type { Event } from '../core/events.ts'
+import { createState, findTask, type SchedulerState, tasksOf, wakeAtOf } from '../core/state.ts'
+import { step } from '../core/step.ts'
+import { type JobId, type PeerId, parseTaskId, type TaskRef, taskIdOf } from '../model/ids.ts'
+import type { Outcome } from '../model/task.ts'
+import type { BodyRequest, Unsubscribe } from '../ports.ts'
+import type { JobView, PeerView, Runtime, RuntimeOptions, TaskStatus } from './types.ts'
+
+/** Everything that one runtime keeps; the functions below are its parts. */
+interface Loop {
+  readonly options: RuntimeOptions
+  readonly state: SchedulerState
+  readonly step: typeof step
+  readonly queue: Event[]
+  /** Tasks that bodies on this peer wait for. */
+  readonly bodyWatches: Map<string, number>
+  readonly settledListeners: Set<(ref: TaskRef, outcome: Outcome) => void>
+  readonly noticeListeners: Set<(notice: Notice) => void>
+  readonly peerListeners: Set<() => void>
+  isArmed: boolean
+  isClosed: boolean
+  timerAt: number
+  cancelTimer: () => void
+}
+
+/**
+ * The loop around the pure core: port callbacks become events, events go through `step` one at a
+ * time at the end of the turn, effects go back to the ports, in order.
+ */
+export function createRuntime(options: RuntimeOptions): Runtime {
+  const loop: Loop = {
+    options,
+    state: createState({ ...options, isReplicated: options.replica !== null, config: options.config ?? {} }),
+    step: options.step ?? step,
+    queue: [],
+    bodyWatches: new Map(),
+    settledListeners: new Set(),
+    noticeListeners: new Set(),
+    peerListeners: new Set(),
+    isArmed: false,
+    isClosed: false,
+    timerAt: Number.POSITIVE_INFINITY,
+    cancelTimer: () => undefined,
+  }
+  const unsubscribes = connectPorts(loop)
+  const { clock } = options
+  return {
+    self: options.self,
+    submit: (job, name, specs) =>
+      enqueue(loop, { type: 'tasks-submitted', at: clock.now(), job, name, specs }),
+    seal: (job) => enqueue(loop, { type: 'job-sealed', at: clock.now(), job }),
+    watch: (refs) => enqueue(loop, { type: 'tasks-watched', at: clock.now(), refs }),
+    cancel: (job, nos, reason) =>
+      enqueue(loop, { type: 'tasks-cancelled', at: clock.now(), job, nos, reason }),
+    onSettled: (listener) => subscribe(loop.settledListeners, listener),
+    onNotice: (listener) => subscribe(loop.noticeListeners, listener),
+    watchTaskNotices: (isWanted) => {
+      loop.state.wantsTaskNotices = isWanted
+    },
+    onPeers: (listener) => subscribe(loop.peerListeners, listener),
+    peers: () => viewPeers(loop.state),
+    jobs: () => viewJobs(loop.state),
+    tasksOf: (id) => {
+      const job = loop.state.jobs.get(id)
+      return job === undefined ? [] : [...tasksOf(job)].map((task) => task.spec)
+    },
+    outcomeOf: (ref) => findTask(loop.state, ref)?.outcome ?? null,
+    statusOf: (ref): TaskStatus => findTask(loop.state, ref)?.status ?? 'unknown',
+    story: (key) => storyOf(loop.state, key),
+    state: loop.state,
+    close: () => {
+      loop.isClosed = true
+      loop.cancelTimer()
+      for (const unsubscribe of unsubscribes) unsubscribe()
+      loop.queue.length = 0
+    },
+  }
+}
+
+function subscribe<T>(listeners: Set<T>, listener: T): Unsubscribe {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+
+function connectPorts(loop: Loop): Unsubscribe[] {
+  const { host, network, replica, clock } = loop.options
+  const unsubscribes = [
+    host.onEnded((ended) => enqueue(loop, { type: 'calls-ended', at: clock.now(), ended })),
+    host.onProcessors((processors) =>
+      enqueue(loop, { type: 'processors-changed', at: clock.now(), processors }),
+    ),
+    host.onBody((request) => onBody(loop, request)),
+  ]
+  if (network !== null) {
+    unsubscribes.push(
+      network.onMessage((from, message) =>
+        enqueue(loop, { type: 'message-received', at: clock.now(), from, message }),
+      ),
+      network.onView((event) => enqueue(loop, { ...event, at: clock.now() })),
+    )
+  }
+  if (replica !== null) {
+    unsubscribes.push(
+      replica.onRecords((records) => enqueue(loop, { type: 'records-arrived', at: clock.now(), records })),
+    )
+  }
+  enqueue(loop, { type: 'processors-changed', at: clock.now(), processors: host.processors })
+  return unsubscribes
+}
+
+function onBody(loop: Loop, request: BodyRequest): void {
+  const at = loop.options.clock.now()
+  switch (request.type) {
+    case 'spawn':
+      enqueue(loop, { ...request, type: 'children-spawned', at })
+      return
+    case 'watch':
+      for (const ref of request.refs) {
+        const key = taskIdOf(ref)
+        loop.bodyWatches.set(key, (loop.bodyWatches.get(key) ?? 0) + 1)
+      }
+      enqueue(loop, { type: 'tasks-watched', at, refs: request.refs })
+      return
+    case 'cancel':
+      enqueue(loop, {
+        type: 'tasks-cancelled',
+        at,
+        job: request.ref.job,
+        nos: [request.ref.no],
+        reason: request.reason,
+      })
+      return
+    case 'yield':
+      enqueue(loop, { type: 'body-yielded', at, callId: request.callId })
+      return
+    case 'resume':
+      enqueue(loop, { type: 'body-resumed', at, callId: request.callId })
+  }
+}
+
+/** Takes an event; the loop runs at the end of the turn, so that a burst is one pass. */
+function enqueue(loop: Loop, event: Event): void {
+  if (loop.isClosed) return
+  loop.queue.push(event)
+  if (loop.isArmed) return
+  loop.isArmed = true
+  loop.options.clock.defer(() => pump(loop))
+}
+
+const peerEvents: ReadonlySet<Event['type']> = new Set([
+  'peer-joined',
+  'peer-left',
+  'peer-suspected',
+  'peer-trusted',
+  'processors-changed',
+])
+
+function pump(loop: Loop): void {
+  loop.isArmed = false
+  let havePeersChanged = false
+  for (let event = loop.queue.shift(); event !== undefined && !loop.isClosed; event = loop.queue.shift()) {
+    try {
+      const effects = loop.step(loop.state, event)
+      for (const effect of effects) perform(loop, effect)
+    } catch (error) {
+      loop.options.onBug(error)
+    }
+    havePeersChanged ||= peerEvents.has(event.type) || isProfile(event)
+  }
+  if (loop.isClosed) return
+  armTimer(loop)
+  if (havePeersChanged) for (const listener of loop.peerListeners) listener()
+}
+
+function isProfile(event: Event): boolean {
+  if (event.type === 'message-received') return event.message.type === 'profile'
+  return event.type === 'records-arrived' && event.records.some((record) => record.type === 'profile')
+}
+
+function armTimer(loop: Loop): void {
+  const at = wakeAtOf(loop.state)
+  if (at === loop.timerAt) return
+  loop.cancelTimer()
+  loop.timerAt = at
+  if (at === Number.POSITIVE_INFINITY) return
+  loop.cancelTimer = loop.options.clock.setTimer(at, () => {
+    loop.timerAt = Number.POSITIVE_INFINITY
+    enqueue(loop, { type: 'time-passed', at: loop.options.clock.now() })
+  })
+}
+
+/** Carries out one effect. Each ending of `execute` comes back as an event through the port. */
+function perform(loop: Loop, effect: Effect): void {
+  const { host, network, replica } = loop.options
+  switch (effect.type) {
+    case 'send':
+      network?.send(effect.to, effect.message)
+      return
+    case 'execute':
+      host.execute(effect.processor, effect.calls)
+      return
+    case 'abort-calls':
+      host.abort(effect.processor, effect.calls)
+      return
+    case 'write':
+      replica?.write(effect.records)
+      return
+    case 'settle':
+      for (const { ref, outcome } of effect.outcomes) settle(loop, ref, outcome)
+      return
+    case 'children-accepted':
+      host.childrenAccepted(effect.job, effect.parent, effect.accepted)
+      return
+    case 'drop-job':
+      replica?.dropJob(effect.job)
+      return
+    case 'notify':
+      for (const listener of loop.noticeListeners) listener(effect.notice)
+  }
+}
+
+function settle(loop: Loop, ref: TaskRef, outcome: Outcome): void {
+  for (const listener of loop.settledListeners) listener(ref, outcome)
+  if (loop.bodyWatches.size === 0) return
+  if (loop.bodyWatches.delete(taskIdOf(ref))) loop.options.host.taskSettled(ref, outcome)
+}
+
+function viewPeers(state: SchedulerState): PeerView[] {
+  return [...state.peers.values()].map((peer) => ({
+    id: peer.id,
+    epoch: peer.epoch,
+    role: peer.role,
+    isSelf: peer.id === state.self,
+    isSuspected: peer.isSuspected,
+    profile: peer.profile,
+    rttMs: peer.rttMs,
+    tasksDone: peer.tasksDone,
+  }))
+}
+
+function viewJobs(state: SchedulerState): JobView[] {
+  return [...state.jobs.values()].map((job) => ({
+    id: job.id,
+    name: job.name,
+    owner: job.claim.peer,
+    epoch: job.claim.epoch,
+    isMine: job.isMine,
+    total: job.total,
+    done: job.done,
+    failed: job.failed,
+    cancelled: job.cancelled,
+    isEnded: job.isEnded,
+  }))
+}
+
+function storyOf(state: SchedulerState, key: string): readonly string[] {
+  const ref = parseTaskId(key)
+  const task = ref === null ? undefined : findTask(state, ref)
+  return state.story.of(task ?? (key as PeerId | JobId))
+}
