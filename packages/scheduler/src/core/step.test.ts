@@ -1,0 +1,401 @@
+import { expect, test } from 'vitest'
+import { errorRecord } from '../model/errors.ts'
+import type { JobId, OperationHash, PeerId } from '../model/ids.ts'
+import type { Assignment, MessageOf } from '../model/message.ts'
+import { PackedPayload } from '../model/payload.ts'
+import { processorId } from '../model/processor.ts'
+import {
+  defaultTaskOptions,
+  type Need,
+  noNeeds,
+  type TaskOptionsRecord,
+  type TaskSpec,
+} from '../model/task.ts'
+import type { Effect, EffectOf } from './effects.ts'
+import type { Event } from './events.ts'
+import { assertInvariants } from './invariants.ts'
+import { createState, findTask, type SchedulerState } from './state.ts'
+import { step } from './step.ts'
+
+const me = 'me' as PeerId
+const far = 'far' as PeerId
+const job = 'job' as JobId
+const operation = 'hash#default' as OperationHash
+const value = (n: number): PackedPayload => new PackedPayload(Uint8Array.of(n))
+
+function spec(
+  no: number,
+  needs: readonly Need[] = noNeeds,
+  options: Partial<TaskOptionsRecord> = {},
+): TaskSpec {
+  return {
+    no,
+    operation,
+    args: value(no),
+    needs,
+    options: { ...defaultTaskOptions, ...options },
+    parent: null,
+  }
+}
+
+function need(no: number, index = 0): Need {
+  return { index, task: { job, no } }
+}
+
+/** A scheduler with `count` workers of its own that has seen nothing yet. */
+function world(options: { workers?: number; isReplicated?: boolean; self?: PeerId } = {}) {
+  const self = options.self ?? me
+  const state = createState({
+    self,
+    epoch: 1,
+    role: 'member',
+    name: self,
+    isReplicated: options.isReplicated ?? false,
+  })
+  let at = 0
+  const feed = (
+    event: { [K in Event['type']]: Omit<Extract<Event, { type: K }>, 'at'> }[Event['type']],
+    now = at,
+  ): Effect[] => {
+    at = now
+    const effects = step(state, { ...event, at } as Event)
+    assertInvariants(state)
+    return effects
+  }
+  const ids = Array.from({ length: options.workers ?? 1 }, (_, index) => processorId(self, 'worker', index))
+  feed({
+    type: 'processors-changed',
+    processors: ids.map((id) => ({ id, kind: 'worker', isDefault: true, score: 1 })),
+  })
+  return { state, feed, ids }
+}
+
+function only<T extends Effect['type']>(effects: readonly Effect[], type: T): EffectOf<T>[] {
+  return effects.filter((effect): effect is EffectOf<T> => effect.type === type)
+}
+
+function calls(effects: readonly Effect[]): number[] {
+  return only(effects, 'execute').flatMap((effect) => effect.calls.map((call) => call.no))
+}
+
+function callIdOf(state: SchedulerState, no: number): number {
+  for (const [callId, held] of state.executor.calls) if (held.call.no === no) return callId
+  throw new Error(`no call of task ${no}`)
+}
+
+function status(state: SchedulerState, no: number): string | undefined {
+  return findTask(state, { job, no })?.status
+}
+
+function join(feed: ReturnType<typeof world>['feed'], peer: PeerId, workers: number): Effect[] {
+  const processors = Array.from({ length: workers }, (_, index) => ({
+    id: processorId(peer, 'worker', index),
+    kind: 'worker',
+    isDefault: true,
+    score: 1,
+  }))
+  return [
+    ...feed({ type: 'peer-joined', peer, epoch: 1, role: 'member' }),
+    ...feed({
+      type: 'message-received',
+      from: peer,
+      message: { type: 'profile', profile: { name: peer, processors } },
+    }),
+  ]
+}
+
+function assignments(effects: readonly Effect[], to: PeerId): Assignment[] {
+  return only(effects, 'send')
+    .filter((effect) => effect.to === to && effect.message.type === 'assign')
+    .flatMap((effect) => [...(effect.message as MessageOf<'assign'>).tasks])
+}
+
+test('[TS1] step() runs a task on a local processor and settles it once', () => {
+  const { state, feed } = world()
+  const effects = feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] })
+  expect(calls(effects)).toEqual([0])
+  const ended = feed({
+    type: 'calls-ended',
+    ended: [{ callId: callIdOf(state, 0), outcome: { status: 'done', value: value(7) }, ranMs: 1 }],
+  })
+  expect(only(ended, 'settle')).toHaveLength(1)
+  expect(only(ended, 'settle')[0]?.outcomes[0]).toMatchObject({
+    ref: { job, no: 0 },
+    outcome: { status: 'done' },
+  })
+  expect(state.executor.jobs.get(job)?.held.size).toBe(0)
+})
+
+test('[TS2] step() passes the value of an input to its dependent', () => {
+  const { state, feed } = world()
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0), spec(1, [need(0, 2)])] })
+  expect(status(state, 1)).toBe('waiting')
+  const effects = feed({
+    type: 'calls-ended',
+    ended: [{ callId: callIdOf(state, 0), outcome: { status: 'done', value: value(7) }, ranMs: 1 }],
+  })
+  const call = only(effects, 'execute')[0]?.calls[0]
+  expect(call?.no).toBe(1)
+  expect(call?.inputs).toEqual([{ index: 2, value: value(7) }])
+})
+
+test('[TS3] a failure ends all dependents at once, also those submitted later, and names its origin', () => {
+  const { state, feed } = world()
+  feed({
+    type: 'tasks-submitted',
+    job,
+    name: 'j',
+    specs: [spec(0), spec(1, [need(0)]), spec(2, [need(1)]), spec(3)],
+  })
+  feed({
+    type: 'calls-ended',
+    ended: [
+      {
+        callId: callIdOf(state, 0),
+        outcome: { status: 'failed', error: errorRecord('X', 'Test') },
+        ranMs: 1,
+      },
+    ],
+  })
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(4, [need(2)])] })
+  for (const no of [0, 1, 2, 4]) {
+    expect(findTask(state, { job, no })?.outcome).toMatchObject({ status: 'failed', origin: { job, no: 0 } })
+  }
+  expect(status(state, 3)).toBe('assigned')
+})
+
+test('[TS4] a failing body runs 1 + retryMax times', () => {
+  const { state, feed } = world()
+  feed({
+    type: 'tasks-submitted',
+    job,
+    name: 'j',
+    specs: [spec(0, noNeeds, { retryMax: 2, retryBackoffMs: 50 })],
+  })
+  for (let execution = 1; execution <= 3; execution++) {
+    const at = execution * 1000
+    feed(
+      {
+        type: 'calls-ended',
+        ended: [
+          {
+            callId: callIdOf(state, 0),
+            outcome: { status: 'failed', error: errorRecord('X', 'Test') },
+            ranMs: 1,
+          },
+        ],
+      },
+      at,
+    )
+    if (execution < 3) {
+      expect(status(state, 0)).toBe('backoff')
+      feed({ type: 'time-passed' }, at + 50)
+    }
+  }
+  expect(findTask(state, { job, no: 0 })?.outcome).toMatchObject({ status: 'failed', attempts: 3 })
+})
+
+test('[TS5] cancelling a running task frees its slot and its late result is ignored', () => {
+  const { state, feed } = world()
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] })
+  const callId = callIdOf(state, 0)
+  const effects = feed({ type: 'tasks-cancelled', job, nos: [0], reason: 'enough' })
+  expect(only(effects, 'abort-calls')[0]?.calls).toEqual([callId])
+  expect(only(effects, 'settle')[0]?.outcomes[0]?.outcome).toEqual({ status: 'cancelled', reason: 'enough' })
+  const late = feed({
+    type: 'calls-ended',
+    ended: [{ callId, outcome: { status: 'done', value: value(1) }, ranMs: 1 }],
+  })
+  expect(only(late, 'settle')).toEqual([])
+  expect(calls(feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(1)] }))).toEqual([1])
+})
+
+test('[TS6] a task that ran while three processors died is quarantined, its neighbours are not', () => {
+  const { state, feed } = world({ workers: 0 })
+  const peers = ['p1', 'p2', 'p3'] as PeerId[]
+  for (const peer of peers) join(feed, peer, 1)
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0), spec(1)] })
+  for (const [death] of peers.entries()) {
+    expect(status(state, 0)).toBe('assigned')
+    const peer = findTask(state, { job, no: 0 })?.processor?.peer.id as PeerId
+    feed({ type: 'peer-left', peer, cause: 'dead' }, death)
+  }
+  expect(findTask(state, { job, no: 0 })?.outcome).toMatchObject({
+    status: 'failed',
+    error: { code: 'E_TASK_POISON' },
+  })
+  expect(status(state, 1)).toBe('ready')
+})
+
+test('[PL1] equal tasks spread over idle peers', () => {
+  const { state, feed } = world({ workers: 1 })
+  const peers = ['p1', 'p2', 'p3'] as PeerId[]
+  for (const peer of peers) join(feed, peer, 1)
+  const effects = feed({
+    type: 'tasks-submitted',
+    job,
+    name: 'j',
+    specs: Array.from({ length: 16 }, (_, no) => spec(no)),
+  })
+  for (const peer of peers) expect(assignments(effects, peer)).toHaveLength(2)
+  expect(state.processors.get(processorId(me, 'worker', 0))?.assigned.size).toBe(2)
+})
+
+test('[PL2] many tasks for one peer leave in one message', () => {
+  const { feed } = world({ workers: 0 })
+  join(feed, far, 2)
+  const effects = feed({
+    type: 'tasks-submitted',
+    job,
+    name: 'j',
+    specs: Array.from({ length: 100 }, (_, no) => spec(no)),
+  })
+  expect(only(effects, 'send').filter((effect) => effect.message.type === 'assign')).toHaveLength(1)
+})
+
+test('[CL1] the result of an attempt that was taken back is refused and acknowledged', () => {
+  const { state, feed } = world({ workers: 0 })
+  join(feed, far, 1)
+  const [first] = assignments(feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] }), far)
+  feed({ type: 'peer-left', peer: far, cause: 'dead' })
+  expect(status(state, 0)).toBe('ready')
+  join(feed, far, 1)
+  const result = {
+    no: 0,
+    attempt: first?.attempt ?? -1,
+    outcome: { status: 'done' as const, value: value(1) },
+    ranMs: 1,
+  }
+  const effects = feed({
+    type: 'message-received',
+    from: far,
+    message: { type: 'results', job, epoch: 1, results: [result] },
+  })
+  expect(status(state, 0)).toBe('assigned')
+  expect(only(effects, 'send').map((effect) => effect.message.type)).toEqual(['commit'])
+})
+
+test('[CL2] the first successor claims at once, adopts what runs, and places the rest after the grace', () => {
+  const { state, feed } = world({ isReplicated: true })
+  join(feed, far, 1)
+  feed({
+    type: 'records-arrived',
+    records: [
+      { type: 'job', by: far, job, name: 'j' },
+      { type: 'specs', job, specs: [spec(0), spec(1)] },
+    ],
+  })
+  const helper = 'helper' as PeerId
+  feed({ type: 'peer-joined', peer: helper, epoch: 1, role: 'contributor' })
+  const processor = processorId(helper, 'worker', 0)
+  feed({
+    type: 'message-received',
+    from: helper,
+    message: {
+      type: 'profile',
+      profile: { name: 'h', processors: [{ id: processor, kind: 'worker', isDefault: true, score: 1 }] },
+    },
+  })
+  feed({ type: 'peer-left', peer: far, cause: 'dead' }, 100)
+  const claimed = feed({ type: 'time-passed' }, 100)
+  expect(only(claimed, 'write')[0]?.records).toEqual([{ type: 'claim', by: me, job, epoch: 2 }])
+  expect(only(claimed, 'send').map((effect) => [effect.to, effect.message.type])).toContainEqual([
+    helper,
+    'adopt',
+  ])
+  feed({
+    type: 'message-received',
+    from: helper,
+    message: {
+      type: 'holdings',
+      job,
+      epoch: 2,
+      running: [{ no: 0, attempt: 5, processor }],
+      results: [],
+      unknown: [],
+    },
+  })
+  expect(status(state, 0)).toBe('assigned')
+  expect(status(state, 1)).toBe('waiting')
+  feed({ type: 'time-passed' }, 450)
+  expect(status(state, 1)).toBe('assigned')
+  expect(findTask(state, { job, no: 0 })?.attempt).toBe(5)
+})
+
+test('[CL3] an owner that sees a newer claim stops and adopts nothing', () => {
+  const { state, feed } = world({ isReplicated: true })
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] })
+  join(feed, far, 1)
+  feed({ type: 'records-arrived', records: [{ type: 'claim', by: far, job, epoch: 2 }] })
+  expect(state.jobs.get(job)).toMatchObject({ isMine: false, claim: { peer: far, epoch: 2 } })
+  expect(status(state, 0)).toBe('waiting')
+})
+
+test('[CL4] the lowest epoch decides an outcome that two owners wrote', () => {
+  const { state, feed } = world({ isReplicated: true })
+  feed({
+    type: 'records-arrived',
+    records: [
+      { type: 'job', by: far, job, name: 'j' },
+      { type: 'specs', job, specs: [spec(0)] },
+      {
+        type: 'outcomes',
+        job,
+        by: 'z' as PeerId,
+        epoch: 2,
+        outcomes: [{ no: 0, outcome: { status: 'done', value: value(2), processor: null } }],
+      },
+      {
+        type: 'outcomes',
+        job,
+        by: far,
+        epoch: 1,
+        outcomes: [{ no: 0, outcome: { status: 'done', value: value(1), processor: null } }],
+      },
+      {
+        type: 'outcomes',
+        job,
+        by: 'z' as PeerId,
+        epoch: 2,
+        outcomes: [{ no: 0, outcome: { status: 'done', value: value(2), processor: null } }],
+      },
+    ],
+  })
+  expect(findTask(state, { job, no: 0 })?.outcome).toMatchObject({ value: value(1) })
+})
+
+test('[ST1] an idle peer gets the unstarted tasks of a loaded one', () => {
+  const { state, feed } = world({ workers: 0 })
+  join(feed, far, 1)
+  const [, second] = assignments(
+    feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0), spec(1)] }),
+    far,
+  )
+  const effects = join(feed, 'idle' as PeerId, 1)
+  const revokes = only(effects, 'send').filter((effect) => effect.message.type === 'revoke')
+  expect(revokes.map((effect) => effect.to)).toEqual([far])
+  const given = { no: 1, attempt: second?.attempt ?? -1 }
+  const stolen = feed({
+    type: 'message-received',
+    from: far,
+    message: { type: 'revoked', job, epoch: 1, attempts: [given] },
+  })
+  expect(assignments(stolen, 'idle' as PeerId).map((task) => task.no)).toEqual([1])
+  expect(status(state, 0)).toBe('assigned')
+})
+
+test('[RC6] an attempt that the other side does not know is placed again', () => {
+  const { feed } = world({ workers: 0 })
+  join(feed, far, 1)
+  const [first] = assignments(feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] }), far)
+  const audit = feed({ type: 'time-passed' }, 2000)
+  const [sent] = only(audit, 'send').filter((effect) => effect.message.type === 'audit')
+  expect(sent?.message).toMatchObject({ attempts: [{ no: 0, attempt: first?.attempt }] })
+  const unknown = [{ no: 0, attempt: first?.attempt ?? -1 }]
+  const again = feed({
+    type: 'message-received',
+    from: far,
+    message: { type: 'holdings', job, epoch: 1, running: [], results: [], unknown },
+  })
+  expect(assignments(again, far)[0]?.attempt).not.toBe(first?.attempt)
+})
