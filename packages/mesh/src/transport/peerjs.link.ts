@@ -1,7 +1,7 @@
 import type { CloseReason, Link, LinkChannel } from '@shoal/scheduler'
-import { ShoalError } from '@shoal/scheduler'
 import type { DataConnection } from 'peerjs'
 import { DRAIN_POLL_MS, LINGER_MS, LOW_WATERMARK_BYTES, MESSAGE_BYTES_MAX } from './limits.ts'
+import { dialError, tooLarge } from './link.errors.ts'
 import type { LinkEvents } from './listeners.ts'
 import { createLinkEvents } from './listeners.ts'
 import type { OnRefused } from './peerjs.types.ts'
@@ -174,20 +174,6 @@ export function fingerprintOf(sdp: string): string | null {
   }
   const [first] = found
   return found.size === 1 && first !== undefined ? first : null
-}
-
-export function tooLarge(sizeBytes: number): ShoalError {
-  return new ShoalError(
-    'E_TOO_LARGE',
-    `Cannot send a message as its size must be at most ${MESSAGE_BYTES_MAX} bytes: current value is ${sizeBytes}`,
-    { data: { sizeBytes, sizeBytesMax: MESSAGE_BYTES_MAX } },
-  )
-}
-
-export function dialError(address: string, channel: LinkChannel, reason: string): ShoalError {
-  return new ShoalError('E_DIAL', `Cannot open a ${channel} link to "${address}": ${reason}`, {
-    data: { address, channel, reason },
-  })
 }
 
 interface Settled<T> {

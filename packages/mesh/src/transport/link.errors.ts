@@ -1,0 +1,17 @@
+import type { LinkChannel } from '@shoal/scheduler'
+import { ShoalError } from '@shoal/scheduler'
+import { MESSAGE_BYTES_MAX } from './limits.ts'
+
+export function tooLarge(sizeBytes: number): ShoalError {
+  return new ShoalError(
+    'E_TOO_LARGE',
+    `Cannot send a message as its size must be at most ${MESSAGE_BYTES_MAX} bytes: current value is ${sizeBytes}`,
+    { data: { sizeBytes, sizeBytesMax: MESSAGE_BYTES_MAX } },
+  )
+}
+
+export function dialError(address: string, channel: LinkChannel, reason: string): ShoalError {
+  return new ShoalError('E_DIAL', `Cannot open a ${channel} link to "${address}": ${reason}`, {
+    data: { address, channel, reason },
+  })
+}
