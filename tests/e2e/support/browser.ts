@@ -1,0 +1,43 @@
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright'
+import { findChromium } from '../../../scripts/setup.mjs'
+
+/** A browser whose pages find each other over the loopback interface alone. */
+export function launchBrowser(): Promise<Browser> {
+  const executablePath = findChromium()
+  return chromium.launch({
+    ...(executablePath === null ? {} : { executablePath }),
+    args: [
+      '--no-sandbox',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--allow-loopback-in-peer-connection',
+    ],
+  })
+}
+
+/** A page of its own context, as a person's own browser would be, with everything that broke in it. */
+export interface WatchedPage {
+  readonly page: Page
+  /** Uncaught errors and console errors, as text. */
+  readonly errors: readonly string[]
+}
+
+export async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<WatchedPage> {
+  // No camera or microphone is opened: a page with these permissions gets loopback candidates.
+  const context = await browser.newContext({ permissions: ['camera', 'microphone'], ...options })
+  const page = await context.newPage()
+  const errors: string[] = []
+  page.on('pageerror', (error) => errors.push(error.stack ?? error.message))
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text())
+  })
+  await page.goto(url)
+  return { page, errors }
+}
