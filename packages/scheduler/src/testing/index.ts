@@ -1,0 +1,18 @@
+export { createHistory, describeOutcome, type History } from './sim/checks.ts'
+export { createGate, createLoop, createPeerClock, type Gate, type SimLoop } from './sim/clock.ts'
+export { describeFault, type FaultKind, makeFaults, type SimFault } from './sim/faults.ts'
+export { describeMessage, type LinkConditions } from './sim/network.ts'
+export type { SimMutation } from './sim/peer.ts'
+export {
+  createFakeReplica,
+  createPost,
+  type SimPost,
+  type SimReplica,
+  type SimReplicaFactory,
+  type SimReplicaOptions,
+} from './sim/replica.ts'
+export { createRng, hashText, mix, type SimRng } from './sim/rng.ts'
+export type { SimMode, WorldShape } from './sim/shape.ts'
+export { createSimDisk, type SimDisk, type SimStore, type StoreFaults } from './sim/store.ts'
+export type { SimAction } from './sim/workload.ts'
+export { runWorld, type SimOptions, type SimReport, type SimStats } from './sim/world.ts'

@@ -1,0 +1,381 @@
+import {
+  type Call,
+  type CallEnded,
+  type Claim,
+  isNewerClaim,
+  type JobId,
+  type Message,
+  nestedBase,
+  type Outcome,
+  type PeerId,
+  type ReplicatedRecord,
+  type TaskRef,
+  type TaskSpec,
+  taskIdOf,
+} from '../../index.ts'
+import {
+  childPrograms,
+  failsAlways,
+  numberOf,
+  numberOfProgram,
+  resultOf,
+  stampOf,
+  unpackProgram,
+} from './program.ts'
+import type { SimAction } from './workload.ts'
+
+/** What one start of one peer was told, as far as the rules depend on it. */
+interface Knowledge {
+  readonly claims: Map<JobId, Claim>
+  readonly outcomes: Set<string>
+  readonly settled: Map<string, string>
+  /** Attempts that came from an owner that this peer knew to be replaced. */
+  readonly forbidden: Set<string>
+}
+
+interface Written {
+  readonly by: PeerId
+  readonly epoch: number
+  readonly text: string
+}
+
+/** Everything that happened in a world, as far as the rules need it, and the rules themselves. */
+export interface History {
+  readonly violations: readonly string[]
+  readonly executions: ReadonlyMap<string, number>
+  /** Deaths of processors and of peers in views: what may quarantine a task that is not to blame. */
+  readonly deaths: number
+  readonly takeovers: number
+  violate(rule: string, text: string): void
+  started(peer: number): void
+  died(peer: number): void
+  submitted(peer: number, job: JobId, specs: readonly TaskSpec[]): void
+  cancelled(job: JobId, nos: readonly number[] | null): void
+  wrote(peer: number, id: PeerId, records: readonly ReplicatedRecord[]): void
+  arrived(peer: number, records: readonly ReplicatedRecord[]): void
+  sent(peer: number, id: PeerId, message: Message): void
+  delivered(peer: number, id: PeerId, from: PeerId, message: Message): void
+  executed(peer: number, call: Call): number
+  failures(ref: TaskRef, isThrowing: boolean): number
+  ended(peer: number, ended: readonly CallEnded[]): void
+  processorDied(): void
+  settled(peer: number, ref: TaskRef, outcome: Outcome): void
+  /** What a watcher on this start was told last. */
+  lastSettled(peer: number, ref: TaskRef): string | null
+  spec(ref: TaskRef): TaskSpec | undefined
+  /** Accepted tasks that a live member holds. */
+  durable(): readonly TaskRef[]
+  /** The outcome that every reader must end with, from all records written. */
+  finalOutcome(ref: TaskRef): string | null
+  /** Why an outcome is not what the task's program gives; `null` when it is right. */
+  wrongOutcome(ref: TaskRef, outcome: Outcome): string | null
+}
+
+export function createHistory(size: number, submitterOf: (job: JobId) => number): History {
+  const violations: string[] = []
+  const knowledge: Knowledge[] = Array.from({ length: size }, newKnowledge)
+  const specs = new Map<string, TaskSpec>()
+  const refs = new Map<string, TaskRef>()
+  const holders = new Map<string, Set<number>>()
+  const written = new Map<string, Written[]>()
+  const executions = new Map<string, number>()
+  const thrown = new Map<string, number>()
+  const quarantined = new Set<string>()
+  const cancelledJobs = new Set<JobId>()
+  const cancelledTasks = new Set<string>()
+  const restarted = new Set<number>()
+  let stamps = 0
+  let deaths = 0
+  let takeovers = 0
+
+  const violate = (rule: string, text: string): void => {
+    if (violations.length < 20) violations.push(`[${rule}] ${text}`)
+  }
+  const knows = (peer: number): Knowledge => knowledge[peer] as Knowledge
+  const learnClaim = (peer: number, job: JobId, claim: Claim): void => {
+    const known = knows(peer).claims.get(job)
+    if (known === undefined || isNewerClaim(claim, known)) knows(peer).claims.set(job, claim)
+  }
+  const learnSpecs = (peer: number, job: JobId, batch: readonly TaskSpec[]): void => {
+    for (const spec of batch) {
+      const ref = { job, no: spec.no }
+      const key = taskIdOf(ref)
+      if (!specs.has(key)) {
+        specs.set(key, spec)
+        refs.set(key, ref)
+      }
+      const holding = holders.get(key)
+      if (holding === undefined) holders.set(key, new Set([peer]))
+      else holding.add(peer)
+    }
+  }
+  /** A peer acts as owner: it must not know of a newer one. */
+  const checkOwner = (peer: number, id: PeerId, job: JobId, epoch: number, what: string): void => {
+    const known = knows(peer).claims.get(job)
+    if (known === undefined) return
+    if (isNewerClaim(known, { peer: id, epoch })) {
+      violate('owner', `${id} ${what} ${job} at epoch ${epoch} though it knows ${known.peer}@${known.epoch}`)
+    }
+  }
+  const wroteOutcomes = (
+    peer: number,
+    id: PeerId,
+    record: Extract<ReplicatedRecord, { type: 'outcomes' }>,
+  ): void => {
+    checkOwner(peer, id, record.job, record.epoch, 'commits')
+    if (record.by !== id) violate('by', `${id} writes outcomes of ${record.job} as ${record.by}`)
+    for (const { no, outcome } of record.outcomes) {
+      const ref = { job: record.job, no }
+      const key = taskIdOf(ref)
+      const wrong = history.wrongOutcome(ref, outcome)
+      if (wrong !== null) violate('value', wrong)
+      if (knows(peer).outcomes.has(key))
+        violate('commit-once', `${id} commits ${key} again at epoch ${record.epoch}`)
+      knows(peer).outcomes.add(key)
+      const all = written.get(key) ?? []
+      all.push({ by: record.by, epoch: record.epoch, text: describeOutcome(outcome) })
+      written.set(key, all)
+      if (outcome.status === 'failed' && outcome.error.code === 'E_TASK_POISON')
+        quarantined.add(`${peer} ${key}`)
+    }
+  }
+  const history: History = {
+    violations,
+    executions,
+    get deaths() {
+      return deaths
+    },
+    get takeovers() {
+      return takeovers
+    },
+    violate,
+    started(peer) {
+      knowledge[peer] = newKnowledge()
+    },
+    died(peer) {
+      restarted.add(peer)
+      for (const holding of holders.values()) holding.delete(peer)
+    },
+    submitted: (peer, job, batch) => learnSpecs(peer, job, batch),
+    cancelled(job, nos) {
+      if (nos === null) cancelledJobs.add(job)
+      else for (const no of nos) cancelledTasks.add(taskIdOf({ job, no }))
+    },
+    wrote(peer, id, records) {
+      for (const record of records) {
+        if (record.type === 'specs') learnSpecs(peer, record.job, record.specs)
+        else if (record.type === 'claim') {
+          if (record.epoch > 1) takeovers++
+          const known = knows(peer).claims.get(record.job)
+          if (known !== undefined && known.epoch >= record.epoch && record.epoch > 1) {
+            violate(
+              'epoch',
+              `${id} claims ${record.job} at ${record.epoch} though it knows ${known.peer}@${known.epoch}`,
+            )
+          }
+          learnClaim(peer, record.job, { peer: id, epoch: record.epoch })
+        } else if (record.type === 'job') learnClaim(peer, record.job, { peer: id, epoch: 1 })
+        else if (record.type === 'outcomes') wroteOutcomes(peer, id, record)
+      }
+    },
+    arrived(peer, records) {
+      for (const record of records) {
+        if (record.type === 'specs') learnSpecs(peer, record.job, record.specs)
+        else if (record.type === 'claim')
+          learnClaim(peer, record.job, { peer: record.by, epoch: record.epoch })
+        else if (record.type === 'outcomes') {
+          for (const { no } of record.outcomes) knows(peer).outcomes.add(taskIdOf({ job: record.job, no }))
+        }
+      }
+    },
+    sent(peer, id, message) {
+      if (message.type === 'assign' || message.type === 'adopt') {
+        checkOwner(peer, id, message.job, message.epoch, message.type === 'assign' ? 'assigns' : 'adopts')
+      }
+    },
+    delivered(peer, id, from, message) {
+      if (!('epoch' in message)) return
+      const known = knows(peer).claims.get(message.job)
+      const isCommand = message.type === 'assign' || message.type === 'adopt' || message.type === 'audit'
+      if (message.type === 'assign' && known !== undefined && known.epoch > message.epoch) {
+        for (const task of message.tasks)
+          knows(peer).forbidden.add(`${message.job}/${task.no}:${task.attempt} ${from}`)
+      } else if (isCommand && from !== id) learnClaim(peer, message.job, { peer: from, epoch: message.epoch })
+    },
+    executed(peer, call) {
+      const key = taskIdOf(call)
+      executions.set(key, (executions.get(key) ?? 0) + 1)
+      if (knows(peer).forbidden.has(`${key}:${call.attempt} ${call.owner}`)) {
+        violate(
+          'fence',
+          `p${peer} runs ${key}:${call.attempt} for ${call.owner}, which it knows to be replaced`,
+        )
+      }
+      checkInputs(key, call)
+      return ++stamps
+    },
+    failures(ref, isThrowing) {
+      const key = taskIdOf(ref)
+      const count = (thrown.get(key) ?? 0) + (isThrowing ? 1 : 0)
+      thrown.set(key, count)
+      return count
+    },
+    ended() {},
+    processorDied() {
+      deaths++
+    },
+    settled(peer, ref, outcome) {
+      const key = taskIdOf(ref)
+      const text = describeOutcome(outcome)
+      const before = knows(peer).settled.get(key)
+      knows(peer).settled.set(key, text)
+      const wrong = history.wrongOutcome(ref, outcome)
+      if (wrong !== null) violate('value', `p${peer} is told ${wrong}`)
+      if (before === undefined || before === text) return
+      const isSubmitter = submitterOf(ref.job) === peer && !restarted.has(peer)
+      if (isSubmitter) violate('stable', `the submitter p${peer} saw ${key} change from ${before} to ${text}`)
+    },
+    lastSettled: (peer, ref) => knows(peer).settled.get(taskIdOf(ref)) ?? null,
+    spec: (ref) => specs.get(taskIdOf(ref)),
+    durable: () =>
+      [...holders].flatMap(([key, holding]) => (holding.size > 0 ? [refs.get(key) as TaskRef] : [])),
+    finalOutcome(ref) {
+      let best: Written | null = null
+      for (const record of written.get(taskIdOf(ref)) ?? []) {
+        if (
+          best === null ||
+          record.epoch < best.epoch ||
+          (record.epoch === best.epoch && record.by > best.by)
+        ) {
+          best = record
+        }
+      }
+      return best?.text ?? null
+    },
+    wrongOutcome(ref, outcome) {
+      if (!isKnown(ref)) return null
+      const expected = expectedOf(ref)
+      const key = taskIdOf(ref)
+      const actual = describeOutcome(outcome)
+      if (outcome.status === 'done') {
+        if (expected.number === numberOf(outcome.value)) return null
+        return `${key} gave ${actual} where ${describeExpected(expected)} is right`
+      }
+      if (outcome.status === 'cancelled') {
+        return expected.canCancel
+          ? null
+          : `${key} is cancelled (${outcome.reason}) though nobody asked for that`
+      }
+      const code = outcome.error.code ?? ''
+      if (expected.codes.has(code) || circumstances.has(code)) {
+        return code === 'E_TASK_POISON' && !expected.codes.has(code) && deaths < 3
+          ? `${key} is quarantined after ${deaths} deaths in all`
+          : null
+      }
+      return `${key} failed with ${code} (${outcome.error.message}) where ${describeExpected(expected)} is right`
+    },
+  }
+
+  /** The values that a body gets must be those of its inputs. */
+  const checkInputs = (key: string, call: Call): void => {
+    const spec = specs.get(key)
+    if (spec === undefined) {
+      // Children run here before their owner has written them down.
+      if (call.no < nestedBase) violate('unknown', `${key} runs though nobody submitted it`)
+      return
+    }
+    const needs = spec.needs.filter((need) => need.index >= 0)
+    if (needs.length !== call.inputs.length) {
+      violate('inputs', `${key} runs with ${call.inputs.length} inputs where it needs ${needs.length}`)
+    }
+    for (const need of needs) {
+      const input = call.inputs.find((other) => other.index === need.index)
+      if (!isKnown(need.task)) continue
+      if (input === undefined || expectedOf(need.task).number !== numberOf(input.value)) {
+        violate('inputs', `${key} runs with a wrong value for ${taskIdOf(need.task)}`)
+      }
+    }
+  }
+
+  const expectations = new Map<string, Expected>()
+  const expectedOf = (ref: TaskRef): Expected => {
+    const key = taskIdOf(ref)
+    const canCancel = cancelledJobs.has(ref.job) || cancelledTasks.has(key)
+    const known = expectations.get(key)
+    if (known !== undefined && known.canCancel === canCancel) return known
+    const made = makeExpected(key, canCancel)
+    expectations.set(key, made)
+    return made
+  }
+  /** Nothing can be said of a task, or of one that needs it, before its specification is known. */
+  const isKnown = (ref: TaskRef): boolean => {
+    const spec = specs.get(taskIdOf(ref))
+    return spec?.needs.every((need) => isKnown(need.task)) ?? false
+  }
+  const makeExpected = (key: string, canCancel: boolean): Expected => {
+    const spec = specs.get(key)
+    if (spec === undefined) return { number: null, codes: new Set(), canCancel }
+    const program = unpackProgram(spec.args)
+    const codes = new Set<string>()
+    let number: number | null = 0
+    const inputs: number[] = []
+    for (const need of [...spec.needs].sort((left, right) => left.index - right.index)) {
+      const input = expectedOf(need.task)
+      for (const code of input.codes) codes.add(code)
+      if (input.canCancel || cancelledBelow(input)) codes.add('E_CANCELLED')
+      if (input.number === null) number = null
+      else if (need.index >= 0) inputs.push(input.number)
+    }
+    if (number !== null) {
+      const children = childPrograms(program).map(numberOfProgram)
+      number = resultOf(program, inputs, children)
+    }
+    if (program.failTimes > 0) codes.add('E_BODY')
+    if (program.failTimes === failsAlways) number = null
+    if (program.kills !== 'nothing') {
+      codes.add('E_TASK_POISON')
+      number = null
+    }
+    if (spec.options.timeoutMs > 0) {
+      codes.add('E_TASK_TIMEOUT')
+      number = null
+    }
+    if (program.children > 0 && canCancel) codes.add('E_CHILD')
+    return { number, codes, canCancel: canCancel || spec.parent !== null }
+  }
+  return history
+}
+
+interface Expected {
+  /** `null`: it cannot end as done. */
+  readonly number: number | null
+  /** Codes that it may fail with, by itself or through its inputs. */
+  readonly codes: ReadonlySet<string>
+  readonly canCancel: boolean
+}
+
+function cancelledBelow(expected: Expected): boolean {
+  return expected.codes.has('E_CANCELLED')
+}
+
+/** Failures that no program asks for: a world with faults may bring them about. */
+const circumstances: ReadonlySet<string> = new Set(['E_NO_PROCESSOR', 'E_NO_DEP', 'E_TASK_POISON'])
+
+function newKnowledge(): Knowledge {
+  return { claims: new Map(), outcomes: new Set(), settled: new Map(), forbidden: new Set() }
+}
+
+/** Equal for equal outcomes; tells executions apart by their stamp. */
+export function describeOutcome(outcome: Outcome): string {
+  if (outcome.status === 'done')
+    return `done ${numberOf(outcome.value).toString(16)}*${stampOf(outcome.value)}`
+  if (outcome.status === 'cancelled') return `cancelled ${outcome.reason}`
+  return `failed ${outcome.error.code} of ${taskIdOf(outcome.origin)} after ${outcome.attempts} on ${outcome.peer}`
+}
+
+function describeExpected(expected: Expected): string {
+  const codes = [...expected.codes].join('|')
+  return `${expected.number === null ? 'no value' : expected.number.toString(16)}${codes === '' ? '' : ` or ${codes}`}`
+}
+
+export type { SimAction }

@@ -1,0 +1,493 @@
+import { assertInvariants } from '../../core/invariants.ts'
+import { step } from '../../core/step.ts'
+import {
+  type JobId,
+  type PeerId,
+  type Runtime,
+  type RuntimeOptions,
+  type TaskRef,
+  taskIdOf,
+} from '../../index.ts'
+import { createRuntime } from '../../runtime/runtime.ts'
+import { createHistory, describeOutcome, type History } from './checks.ts'
+import { createLoop, type SimLoop } from './clock.ts'
+import { describeFault, makeFaults, type SimFault } from './faults.ts'
+import { createSimMembership, type SimMembership } from './membership.ts'
+import { createSimNetwork, type SimNetwork } from './network.ts'
+import { type PeerParts, type SimMutation, type SimPeer, startPeer } from './peer.ts'
+import type { HostProbe } from './processor.ts'
+import { createFakeReplica, createPost, type SimReplicaFactory } from './replica.ts'
+import { createRng, type SimRng } from './rng.ts'
+import { makeShape, perfectLinks, type SimMode, type WorldShape } from './shape.ts'
+import { createSimDisk, type SimDisk } from './store.ts'
+import { createTrace, type Trace } from './trace.ts'
+import { makeWorkload, type SimAction } from './workload.ts'
+
+/** What to simulate. */
+export interface SimOptions {
+  /** Decides everything: the same seed on the same code gives the same history. */
+  readonly seed: number
+  readonly mode: SimMode
+  /** Default: the real one, with every invariant of the core checked after each step. */
+  readonly createRuntime?: (options: RuntimeOptions) => Runtime
+  /** Default: the fake replica. */
+  readonly createReplica?: SimReplicaFactory
+  /** Default: no planted bug. */
+  readonly mutate?: SimMutation
+  /** Takes the log, one aligned line per event; default: no log. */
+  readonly log?: (line: string) => void
+  /** Kinds of faults to leave out, to find the one that matters. */
+  readonly without?: readonly string[]
+}
+
+/** What came of it. */
+export interface SimReport {
+  readonly seed: number
+  readonly mode: SimMode
+  /** Broken rules, at most 20; empty when all is well. */
+  readonly violations: readonly string[]
+  /** Equal for equal histories. */
+  readonly hash: string
+  readonly stats: SimStats
+}
+
+export interface SimStats {
+  readonly events: number
+  readonly messages: number
+  readonly faults: number
+  readonly tasks: number
+  readonly executions: number
+  readonly takeovers: number
+  readonly virtualMs: number
+}
+
+/** Faults have stopped for this long and something is still not done: it never will be. */
+const patienceMs = 90_000
+const pollMs = 500
+
+interface World {
+  readonly options: SimOptions
+  readonly shape: WorldShape
+  readonly loop: SimLoop
+  readonly net: SimNetwork
+  readonly membership: SimMembership
+  readonly history: History
+  readonly trace: Trace
+  readonly parts: PeerParts
+  readonly peers: (SimPeer | null)[]
+  readonly disks: SimDisk[]
+  /** The start of the peer that opened each job: a job is not gone on with by a later one. */
+  readonly submitters: Map<JobId, SimPeer>
+  readonly watched: { readonly peer: SimPeer; readonly ref: TaskRef }[]
+  faults: number
+  isOver: boolean
+}
+
+/** Runs one world from its seed to its end. Synchronous, and free of real time. */
+export function runWorld(options: SimOptions): SimReport {
+  const world = createWorld(options)
+  const { shape, loop, history } = world
+  const endsAtMs = shape.horizonMs * (options.mode === 'liveness' ? 0.6 : 1)
+  runUntil(loop, endsAtMs)
+  if (options.mode === 'liveness') {
+    stopFaults(world)
+    settleDown(world)
+  }
+  finish(world)
+  const executions = [...history.executions.values()].reduce((sum, count) => sum + count, 0)
+  return {
+    seed: options.seed,
+    mode: options.mode,
+    violations: history.violations,
+    hash: world.trace.hash(),
+    stats: {
+      events: loop.count,
+      messages: world.net.sent,
+      faults: world.faults,
+      tasks: history.executions.size,
+      executions,
+      takeovers: history.takeovers,
+      virtualMs: loop.now(),
+    },
+  }
+}
+
+function createWorld(options: SimOptions): World {
+  const rng = createRng(options.seed)
+  const shape = makeShape(rng.fork('shape'), options.mode)
+  const submitters = new Map<JobId, SimPeer>()
+  const history = createHistory(shape.peers.length, (job) => submitters.get(job)?.index ?? -1)
+  const loop = createLoop((error, gate) => {
+    history.violate('threw', `p${gate?.peer ?? -1}: ${error instanceof Error ? error.stack : String(error)}`)
+  })
+  const trace = createTrace(loop.now, options.log ?? null)
+  const net = createSimNetwork(
+    shape.peers.length,
+    loop,
+    rng.fork('net'),
+    trace,
+    makeNetProbe(history, shape),
+    shape.links,
+  )
+  const membership = createSimMembership(shape.peers.length, loop, rng.fork('membership'), net)
+  const peers: (SimPeer | null)[] = shape.peers.map(() => null)
+  const world: World = {
+    options,
+    shape,
+    loop,
+    net,
+    membership,
+    history,
+    trace,
+    parts: {
+      loop,
+      net,
+      rng: rng.fork('peers'),
+      trace,
+      history,
+      probe: makeHostProbe(history, trace, (index) => kill(world, index)),
+      post: createPost(),
+      createRuntime: options.createRuntime ?? createCheckedRuntime,
+      createReplica: options.createReplica ?? createFakeReplica,
+      mutate: options.mutate ?? null,
+    },
+    peers,
+    disks: shape.peers.map((peer) => createSimDisk(rng.fork(`disk ${peer.id}`), shape.disks)),
+    submitters,
+    watched: [],
+    faults: 0,
+    isOver: false,
+  }
+  shape.peers.forEach((peer, index) => {
+    loop.at(peer.startsAtMs, null, () => start(world, index))
+  })
+  plan(world, rng)
+  return world
+}
+
+/** The real runtime around the real core, which is checked after each step. */
+function createCheckedRuntime(options: RuntimeOptions): Runtime {
+  const inner = options.step ?? step
+  return createRuntime({
+    ...options,
+    step: (state, event) => {
+      const effects = inner(state, event)
+      assertInvariants(state)
+      return effects
+    },
+  })
+}
+
+function plan(world: World, rng: SimRng): void {
+  const { loop, shape } = world
+  for (const action of makeWorkload(rng.fork('workload'), shape)) {
+    loop.at(action.atMs, null, () => act(world, action))
+  }
+  for (const fault of makeFaults(rng.fork('faults'), shape, new Set(world.options.without))) {
+    loop.at(fault.atMs, null, () => inflict(world, fault))
+  }
+}
+
+function makeNetProbe(history: History, shape: WorldShape): Parameters<typeof createSimNetwork>[4] {
+  const idOf = (index: number): PeerId => shape.peers[index]?.id as PeerId
+  return {
+    sent: (from, _to, message) => history.sent(from, idOf(from), message),
+    delivered: (from, to, message) => history.delivered(to, idOf(to), idOf(from), message),
+  }
+}
+
+function makeHostProbe(history: History, trace: Trace, killPeer: (index: number) => boolean): HostProbe {
+  return {
+    started(peer, call) {
+      trace.event('e', peer, call.attempt, () => `${taskIdOf(call)}:${call.attempt} for ${call.owner}`)
+      return history.executed(peer, call)
+    },
+    failures: history.failures,
+    ended(peer, ended) {
+      trace.event('=', peer, ended.length, () =>
+        ended.map(({ callId, outcome }) => `call ${callId} ${outcome.status}`).join(', '),
+      )
+      history.ended(peer, ended)
+    },
+    killed: killPeer,
+    processorDied: () => history.processorDied(),
+  }
+}
+
+function runUntil(loop: SimLoop, atMs: number): void {
+  while (loop.nextAt() <= atMs && loop.runNext());
+}
+
+function start(world: World, index: number): void {
+  const shape = world.shape.peers[index]
+  const former = world.peers[index]
+  if (shape === undefined || (former && former.gate.state !== 'dead')) return
+  const epoch = former ? former.endpoint.epoch + 1 : 1
+  const incarnation = former ? former.incarnation + 1 : 0
+  world.trace.event(
+    '!',
+    index,
+    incarnation,
+    () => `start of ${shape.role} ${shape.id} with ${shape.processors.length} processors`,
+  )
+  world.peers[index] = startPeer(world.parts, shape, index, incarnation, epoch, world.disks[index] as SimDisk)
+}
+
+/** A user's action on a peer: only where the peer runs, and only by the start that opened the job. */
+function act(world: World, action: SimAction): void {
+  const peer = world.peers[action.peer]
+  if (!peer || peer.gate.state === 'dead') return
+  if (action.type === 'submit' || action.type === 'seal') {
+    const submitter = world.submitters.get(action.job)
+    if (submitter !== undefined && submitter !== peer) return
+    if (submitter === undefined && action.type === 'seal') return
+    world.submitters.set(action.job, peer)
+  }
+  world.loop.at(world.loop.now(), peer.gate, () => perform(world, peer, action))
+}
+
+function perform(world: World, peer: SimPeer, action: SimAction): void {
+  const { history, trace } = world
+  const { runtime } = peer
+  trace.event('+', peer.index, action.type.length, () => describeAction(action))
+  switch (action.type) {
+    case 'submit':
+      history.submitted(peer.index, action.job, action.specs)
+      runtime.submit(action.job, action.job, action.specs)
+      return
+    case 'seal':
+      runtime.seal(action.job)
+      return
+    case 'cancel':
+      history.cancelled(action.job, action.nos)
+      runtime.cancel(action.job, action.nos, 'the user said so')
+      return
+    case 'watch':
+      runtime.watch(action.refs)
+      for (const ref of action.refs) world.watched.push({ peer, ref })
+      return
+  }
+}
+
+function describeAction(action: SimAction): string {
+  if (action.type === 'submit')
+    return `submit ${action.job} ${action.specs.map((spec) => `#${spec.no}${needsText(spec.needs)}`).join(' ')}`
+  if (action.type === 'watch') return `watch ${action.refs.map(taskIdOf).join(' ')}`
+  if (action.type === 'cancel')
+    return `cancel ${action.job} ${action.nos === null ? 'all' : action.nos.join(' ')}`
+  return `seal ${action.job}`
+}
+
+function needsText(needs: readonly { readonly task: TaskRef }[]): string {
+  return needs.length === 0 ? '' : `(${needs.map((need) => taskIdOf(need.task)).join(',')})`
+}
+
+/** Kills a peer without a word. */
+function kill(world: World, index: number): boolean {
+  const peer = world.peers[index]
+  if (!peer || peer.gate.state === 'dead' || index === world.shape.immortal) return false
+  world.trace.event('!', index, 1, () => `p${index} dies`)
+  peer.gate.state = 'dead'
+  world.disks[index]?.crash()
+  world.history.died(index)
+  return true
+}
+
+function leave(world: World, index: number): void {
+  const peer = world.peers[index]
+  if (!peer || peer.gate.state !== 'running') return
+  peer.runtime.close()
+  peer.replica?.close()
+  void peer.host.close()
+  world.membership.leave(peer.endpoint)
+  peer.gate.state = 'dead'
+  world.history.died(index)
+}
+
+function inflict(world: World, fault: SimFault): void {
+  if (world.isOver) return
+  const { loop, net } = world
+  world.faults++
+  world.trace.event('!', 'peer' in fault ? fault.peer : -1, fault.type.length, () => describeFault(fault))
+  switch (fault.type) {
+    case 'crash':
+      kill(world, fault.peer)
+      return
+    case 'restart':
+      kill(world, fault.peer)
+      loop.at(loop.now() + fault.forMs, null, () => start(world, fault.peer))
+      return
+    case 'leave':
+      leave(world, fault.peer)
+      return
+    case 'pause':
+      pause(world, fault.peer, fault.forMs)
+      return
+    case 'slow':
+      slow(world, fault.peer, fault.forMs)
+      return
+    case 'processor-death':
+      if (world.peers[fault.peer]?.gate.state === 'running')
+        world.peers[fault.peer]?.host.killProcessor(fault.index)
+      return
+    case 'partition':
+      for (const [from, to] of fault.cuts) net.cut(from, to)
+      loop.at(loop.now() + fault.forMs, null, () => {
+        if (!world.isOver) for (const [from, to] of fault.cuts) net.mend(from, to)
+      })
+      return
+    case 'clog':
+      for (let other = 0; other < world.peers.length; other++) {
+        net.clog(fault.peer, other, loop.now() + fault.forMs)
+        net.clog(other, fault.peer, loop.now() + fault.forMs)
+      }
+      return
+  }
+}
+
+/** Stops a peer as SIGSTOP does: nothing runs, then everything arrives at once. */
+function pause(world: World, index: number, forMs: number): void {
+  const peer = world.peers[index]
+  if (!peer || peer.gate.state !== 'running') return
+  peer.gate.state = 'paused'
+  world.loop.at(world.loop.now() + forMs, null, () => wake(world, peer))
+}
+
+function wake(world: World, peer: SimPeer): void {
+  if (peer.gate.state !== 'paused') return
+  world.trace.event('!', peer.index, 2, () => `p${peer.index} goes on`)
+  world.loop.resume(peer.gate)
+}
+
+function slow(world: World, index: number, forMs: number): void {
+  const peer = world.peers[index]
+  if (!peer) return
+  peer.host.slowness = 10
+  world.loop.at(world.loop.now() + forMs, null, () => {
+    peer.host.slowness = 1
+  })
+}
+
+/** From here on nothing goes wrong any more; who is dead stays dead. */
+function stopFaults(world: World): void {
+  world.isOver = true
+  world.trace.event('!', -1, 3, () => 'faults stop')
+  world.net.conditions = perfectLinks
+  world.net.healAll()
+  for (const peer of world.peers) if (peer) wake(world, peer)
+}
+
+/** Runs until everything accepted has ended for everybody, or patience does. */
+function settleDown(world: World): void {
+  const { loop, history } = world
+  const deadlineMs = world.shape.horizonMs + patienceMs
+  // Submissions go on until the horizon, and some peers start late.
+  runUntil(loop, world.shape.horizonMs)
+  let open = unsettled(world)
+  while (open.length > 0 && loop.now() < deadlineMs) {
+    runUntil(loop, loop.now() + pollMs)
+    loop.at(loop.now() + pollMs, null, () => {})
+    runUntil(loop, loop.nextAt())
+    open = unsettled(world)
+  }
+  for (const text of open.slice(0, 3)) history.violate('liveness', text)
+  if (open.length === 0) {
+    runUntil(loop, loop.now() + 5000)
+    compare(world)
+  }
+}
+
+function liveMembers(world: World): SimPeer[] {
+  return world.peers.filter(
+    (peer): peer is SimPeer => peer?.gate.state === 'running' && peer.replica !== null,
+  )
+}
+
+/** What has not ended: an accepted task without an outcome at some live member, or a watcher not told. */
+function unsettled(world: World): string[] {
+  const open: string[] = []
+  const members = liveMembers(world)
+  for (const ref of world.history.durable()) {
+    for (const member of members) {
+      if (member.runtime.outcomeOf(ref) !== null) continue
+      open.push(
+        `${taskIdOf(ref)} has no outcome at p${member.index}, it is ${member.runtime.statusOf(ref)} there`,
+      )
+    }
+  }
+  const durable = new Set(world.history.durable().map(taskIdOf))
+  for (const { peer, ref } of world.watched) {
+    if (peer.gate.state !== 'running' || !durable.has(taskIdOf(ref))) continue
+    if (world.history.lastSettled(peer.index, ref) !== null) continue
+    open.push(`p${peer.index} watches ${taskIdOf(ref)} and was never told`)
+  }
+  return open
+}
+
+/** At the end every reader has the same outcomes, and the same documents. */
+function compare(world: World): void {
+  const { history } = world
+  const members = liveMembers(world)
+  for (const ref of history.durable()) {
+    const outcomes = members.map((member) => {
+      const outcome = member.runtime.outcomeOf(ref)
+      return outcome === null ? null : describeOutcome(outcome)
+    })
+    const known = [...new Set(outcomes.filter((text) => text !== null))]
+    if (known.length > 1) history.violate('agree', `${taskIdOf(ref)} ends as ${known.join(' and as ')}`)
+  }
+  for (const { peer, ref } of world.watched) {
+    if (peer.gate.state !== 'running') continue
+    const told = history.lastSettled(peer.index, ref)
+    const outcome = peer.runtime.outcomeOf(ref)
+    if (told !== null && outcome !== null && told !== describeOutcome(outcome)) {
+      history.violate(
+        'agree',
+        `p${peer.index} was told ${told} of ${taskIdOf(ref)} and keeps ${describeOutcome(outcome)}`,
+      )
+    }
+  }
+  compareReplicas(world, members)
+  if (world.shape.isCalm) checkCalm(world)
+}
+
+function compareReplicas(world: World, members: readonly SimPeer[]): void {
+  const documents = new Map<string, Map<string, number>>()
+  for (const member of members) {
+    for (const [document, hash] of member.replica?.contentHashes() ?? []) {
+      const hashes = documents.get(document) ?? new Map<string, number>()
+      if (!hashes.has(hash)) hashes.set(hash, member.index)
+      documents.set(document, hashes)
+    }
+  }
+  for (const [document, hashes] of documents) {
+    if (hashes.size < 2) continue
+    world.history.violate('replicas', `${document} differs between p${[...hashes.values()].join(' and p')}`)
+  }
+}
+
+/** Without faults nothing runs twice and nobody takes over. */
+function checkCalm(world: World): void {
+  const { history } = world
+  if (history.takeovers > 0) history.violate('calm', `${history.takeovers} takeovers without a fault`)
+  for (const [key, count] of history.executions) {
+    const slash = key.lastIndexOf('/')
+    const spec = history.spec({ job: key.slice(0, slash) as JobId, no: Number(key.slice(slash + 1)) })
+    if (spec?.args === undefined || history.deaths > 0) continue
+    const allowed = 1 + (spec.options.timeoutMs > 0 ? 1 : 0) + spec.options.retryMax
+    if (count > allowed) history.violate('calm', `${key} ran ${count} times without a fault`)
+  }
+}
+
+/** Closes every runtime that is left: none may leave a timer behind. */
+function finish(world: World): void {
+  for (const peer of world.peers) {
+    if (peer?.gate.state !== 'running') continue
+    peer.runtime.close()
+    peer.replica?.close()
+    void peer.host.close()
+    if (peer.gate.timers > 0) {
+      world.history.violate('timers', `p${peer.index} leaves ${peer.gate.timers} timers behind`)
+    }
+  }
+}
