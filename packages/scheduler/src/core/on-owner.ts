@@ -179,7 +179,7 @@ export function onRevoked(ctx: StepContext, from: PeerId, message: MessageOf<'re
     const task = currentTask(job, from, ref)
     if (task !== null) requeue(ctx, task, 'stolen')
   }
-  for (const task of tasksOn(ctx, from)) task.isRevoking = false
+  // What was asked for and not given has started: `isRevoking` stays, so that nobody asks again.
   ctx.isDirty = true
 }
 
@@ -222,10 +222,4 @@ function currentTask(job: JobState, from: PeerId, ref: AttemptRef): TaskState | 
   const task = taskAt(job, ref.no)
   if (task?.status !== 'assigned' || task.attempt !== ref.attempt) return null
   return task.processor?.peer.id === from ? task : null
-}
-
-function* tasksOn(ctx: StepContext, peer: PeerId): Generator<TaskState> {
-  for (const processor of ctx.state.processors.values()) {
-    if (processor.peer.id === peer) yield* processor.assigned
-  }
 }

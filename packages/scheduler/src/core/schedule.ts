@@ -139,14 +139,11 @@ function starve(ctx: StepContext, lane: ReadyLane): void {
 function stealForIdle(ctx: StepContext): void {
   for (const thief of ctx.state.processors.values()) {
     if (thief.assigned.size > 0 || thief.peer.isSuspected) continue
-    const victim = bestVictim(ctx.state, thief)
-    if (victim === null) continue
-    const count = stealCount(loadOf(victim), thief.peer.rttMs)
-    const waiting = [...victim.assigned].slice(1).filter((task) => isStealable(task, thief))
-    const taken = waiting.slice(Math.max(0, waiting.length - count))
+    const taken = bestLoot(ctx.state, thief)
     if (taken.length === 0) continue
-    victim.isRevoking = true
     for (const task of taken) {
+      const victim = task.processor as ProcessorState
+      victim.isRevoking = true
       task.isRevoking = true
       const ref = { no: task.spec.no, attempt: task.attempt }
       ctx.attempt('revoke', victim.peer.id, task.job.id, task.job.claim.epoch, ref)
@@ -154,18 +151,25 @@ function stealForIdle(ctx: StepContext): void {
   }
 }
 
-function isStealable(task: TaskState, thief: ProcessorState): boolean {
-  return !task.isRevoking && matchesScope(task.spec.options.scope, thief.record)
+/** The tasks to take for an idle processor: from whoever has most work waiting. */
+function bestLoot(state: SchedulerState, thief: ProcessorState): readonly TaskState[] {
+  let loot: readonly TaskState[] = []
+  let mostMs = 0
+  for (const victim of state.processors.values()) {
+    if (victim === thief || victim.isRevoking || victim.assigned.size < 2 || victim.queuedMs <= mostMs)
+      continue
+    const count = stealCount(loadOf(victim), thief.peer.rttMs)
+    if (count === 0) continue
+    const waiting = [...victim.assigned].slice(1).filter((task) => isStealable(task, thief))
+    if (waiting.length === 0) continue
+    loot = waiting.slice(Math.max(0, waiting.length - count))
+    mostMs = victim.queuedMs
+  }
+  return loot
 }
 
-function bestVictim(state: SchedulerState, thief: ProcessorState): ProcessorState | null {
-  let best: ProcessorState | null = null
-  for (const processor of state.processors.values()) {
-    if (processor === thief || processor.isRevoking || processor.assigned.size < 2) continue
-    if (best !== null && processor.queuedMs <= best.queuedMs) continue
-    if (stealCount(loadOf(processor), thief.peer.rttMs) > 0) best = processor
-  }
-  return best
+function isStealable(task: TaskState, thief: ProcessorState): boolean {
+  return !task.isRevoking && matchesScope(task.spec.options.scope, thief.record)
 }
 
 function loadOf(processor: ProcessorState): {
