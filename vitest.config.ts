@@ -51,6 +51,7 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['packages/**/*.browser.test.ts', 'tests/browser/**/*.test.ts'],
+          globalSetup: ['tests/browser/support/signalling.ts'],
           exclude: ['**/node_modules/**', '**/dist/**'],
           testTimeout: 30_000,
           fileParallelism: false,
