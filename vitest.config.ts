@@ -76,7 +76,6 @@ export default defineConfig({
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
           globalSetup: ['tests/e2e/support/build-page.ts'],
-          globalSetup: ['tests/e2e/support/build-page.ts'],
           testTimeout: 180_000,
           hookTimeout: 60_000,
           fileParallelism: false,
