@@ -1,0 +1,98 @@
+import {
+  type JobId,
+  type OperationRecord,
+  type OperationStore,
+  type PeerId,
+  type ReplicatedRecord,
+  ShoalError,
+} from '@shoal/scheduler'
+import { unpackBody } from '../wire/body.ts'
+import { asJobId, asText, asTuple, asUint } from '../wire/validate.ts'
+import { unpackOutcomes, unpackProfile, unpackSpecBatch } from './batch.ts'
+import { type ArrayName, type Arrival, jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
+import { sha256Hex } from './sha256.ts'
+import type { Writers } from './writers.ts'
+
+export interface ReaderOptions {
+  readonly operations: OperationStore
+  readonly writers: Writers
+  refuse(error: unknown, from: string): void
+}
+
+/**
+ * Turns the entries that arrived in a document into records. An entry that cannot be read is refused
+ * alone: it stays in the document, and says nothing.
+ */
+export function readArrivals(document: ReplicatedDocument, options: ReaderOptions): ReplicatedRecord[] {
+  const arrivals = document.takeArrivals()
+  const records: ReplicatedRecord[] = []
+  for (const array of document.kind === 'lane' ? laneArrays : jobArrays) {
+    for (const arrival of arrivals[array] ?? []) {
+      try {
+        const record = readEntry(document, array, arrival, options)
+        if (record !== null) records.push(record)
+      } catch (error) {
+        options.refuse(error, options.writers.of(arrival.client) ?? document.name)
+      }
+    }
+  }
+  return records
+}
+
+function readEntry(
+  document: ReplicatedDocument,
+  array: ArrayName,
+  { client, bytes }: Arrival,
+  options: ReaderOptions,
+): ReplicatedRecord | null {
+  const by = options.writers.of(client) ?? (document.key as PeerId)
+  const job = document.key as JobId
+  switch (array) {
+    case 'profile':
+      return { type: 'profile', by, profile: unpackProfile(bytes) }
+    case 'jobs': {
+      const [id, name] = asTuple(unpackBody(bytes), 2, 'a job')
+      return { type: 'job', by, job: asJobId(id, 'the id of a job'), name: asText(name, 'the name of a job') }
+    }
+    case 'claims': {
+      const [id, epoch] = asTuple(unpackBody(bytes), 2, 'a claim')
+      return { type: 'claim', by, job: asJobId(id, 'the id of a job'), epoch: asUint(epoch, 'an epoch') }
+    }
+    case 'ended': {
+      const [id] = asTuple(unpackBody(bytes), 1, 'the end of a job')
+      return { type: 'ended', by, job: asJobId(id, 'the id of a job') }
+    }
+    case 'spec': {
+      const batch = unpackSpecBatch(bytes, job)
+      if (batch.type === 'specs') return { type: 'specs', job, specs: batch.specs }
+      return { type: 'operations', job, operations: takeOperations(document, batch.operations, by, options) }
+    }
+    case 'done':
+      return { type: 'outcomes', job, by, ...unpackOutcomes(bytes) }
+    case 'writers':
+    case 'services':
+      return null
+  }
+}
+
+/** Sources in a job's document let a successor go on when the submitter is gone. */
+function takeOperations(
+  document: ReplicatedDocument,
+  operations: readonly OperationRecord[],
+  by: PeerId,
+  options: ReaderOptions,
+): readonly OperationRecord[] {
+  return operations.filter((operation) => {
+    if (options.operations.get(operation.hash) === null) {
+      const actual = `${sha256Hex(operation.source)}#${operation.exportName}`
+      if (actual !== operation.hash) {
+        const text = `Cannot take operation "${operation.name}" as its hash must be ${operation.hash}`
+        options.refuse(new ShoalError('E_CODE_HASH', `${text}: current value is ${actual}`), by)
+        return false
+      }
+      options.operations.add(operation)
+    }
+    document.operations.add(operation.hash)
+    return true
+  })
+}

@@ -1,0 +1,34 @@
+import type { DocumentName } from './document.ts'
+
+/** One stored document: its updates in the order in which they were applied. */
+export interface StoredDocument {
+  readonly name: DocumentName
+  readonly updates: readonly Uint8Array[]
+}
+
+/**
+ * Where documents outlive a replica. Calls are kept in order per document; an implementation gathers
+ * them into few writes, and reports failures by itself: the replica goes on in memory.
+ */
+export interface ReplicaStorage {
+  load(): Promise<readonly StoredDocument[]>
+  append(name: DocumentName, update: Uint8Array): void
+  /** Replaces everything stored of a document. */
+  compact(name: DocumentName, snapshot: Uint8Array): void
+  drop(name: DocumentName): void
+}
+
+/** Keeps updates in this process: for tests, and to show what an implementation must do. */
+export function memoryReplicaStorage(): ReplicaStorage {
+  const documents = new Map<DocumentName, Uint8Array[]>()
+  return {
+    load: async () => [...documents].map(([name, updates]) => ({ name, updates: [...updates] })),
+    append(name, update) {
+      const updates = documents.get(name)
+      if (updates === undefined) documents.set(name, [update])
+      else updates.push(update)
+    },
+    compact: (name, snapshot) => void documents.set(name, [snapshot]),
+    drop: (name) => void documents.delete(name),
+  }
+}
