@@ -1,7 +1,6 @@
 import { parseInvite } from '@shoal/mesh'
 import { hostRoom } from '../host/host-room.ts'
-import { joinMesh } from '../join-mesh.ts'
-import { localMesh } from '../local-mesh.ts'
+import { joinMesh, localMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import type { Command } from './command.ts'
 import { failureOf } from './failure.ts'

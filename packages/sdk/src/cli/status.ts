@@ -1,4 +1,4 @@
-import { joinMesh } from '../join-mesh.ts'
+import { joinMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import { type Command, inviteOf } from './command.ts'
 import { whenSettled } from './settled.ts'

@@ -1,6 +1,6 @@
 import { hostRoom } from '../host/host-room.ts'
 import type { RoomHost } from '../host/types.ts'
-import { joinMesh } from '../join-mesh.ts'
+import { joinMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import type { Arguments, Command } from './command.ts'
 import { memberFlags, meshOptions } from './member.ts'
