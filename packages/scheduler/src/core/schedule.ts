@@ -161,11 +161,25 @@ function bestLoot(state: SchedulerState, thief: ProcessorState): readonly TaskSt
     const count = stealCount(loadOf(victim), thief.peer.rttMs)
     if (count === 0) continue
     const waiting = [...victim.assigned].slice(1).filter((task) => isStealable(task, thief))
-    if (waiting.length === 0) continue
+    const last = waiting.at(-1)
+    if (last === undefined || !isFasterAt(state, last, victim, thief)) continue
     loot = waiting.slice(Math.max(0, waiting.length - count))
     mostMs = victim.queuedMs
   }
   return loot
+}
+
+/** Stealing must end sooner than waiting, by the same costs that placed the task, or it would go in circles. */
+function isFasterAt(
+  state: SchedulerState,
+  task: TaskState,
+  victim: ProcessorState,
+  thief: ProcessorState,
+): boolean {
+  const thereMs = victim.queuedMs + victim.peer.rttMs
+  const { rttMs, bytesPerMs } = thief.peer
+  const runMs = estimateMs(state, task, thief)
+  return placementCostMs({ queuedMs: thief.queuedMs, runMs, bytesToMove: 0, bytesPerMs, rttMs }) < thereMs
 }
 
 function isStealable(task: TaskState, thief: ProcessorState): boolean {
