@@ -4,7 +4,9 @@ import { joinMesh, localMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import type { Command } from './command.ts'
 import { failureOf } from './failure.ts'
-import { toJson } from './terminal.ts'
+import { joinSoon } from './member.ts'
+import { whenSettled } from './settled.ts'
+import { type Terminal, toJson } from './terminal.ts'
 
 /** No part of the examination takes longer on a machine that works. */
 const stepMs = 15_000
@@ -28,7 +30,7 @@ export const doctor: Command = {
       ['workers', examineWorkers],
       ['WebRTC', examineWebRtc],
     ]
-    if (invite !== undefined) checks.push(['room', () => examineRoom(invite)])
+    if (invite !== undefined) checks.push(['room', () => examineRoom(invite, terminal)])
     let failures = 0
     for (const [check, examine] of checks) {
       if (terminal.stop.aborted) return 130
@@ -86,13 +88,14 @@ async function examineWebRtc(): Promise<string> {
   }
 }
 
-async function examineRoom(text: string): Promise<string> {
+async function examineRoom(text: string, terminal: Terminal): Promise<string> {
   const invite = parseInvite(text)
-  const signal = AbortSignal.timeout(stepMs)
-  await fetch(invite.url, { signal, method: 'HEAD' })
-  const mesh = await joinMesh(text, { name: 'doctor', workers: 0, signal })
+  const mesh = await joinSoon(text, { name: 'doctor', workers: 0 }, terminal)
   try {
-    return `joined as ${invite.role}, ${mesh.peers.length - 1} other peers`
+    await whenSettled(mesh, terminal.stop)
+    const others = mesh.peers.length - 1
+    if (others > 0) return `joined as ${invite.role}; ${others} other peer${others === 1 ? '' : 's'} answered`
+    return `joined as ${invite.role}; nobody else is there`
   } finally {
     await mesh.close()
   }

@@ -4,7 +4,7 @@ import { toJson } from './terminal.ts'
 const waysOut: Readonly<Record<string, string>> = {
   E_INVITE: 'copy the whole link that "shoal up" printed, in quotes: the part after # is needed',
   E_AUTH: 'the invite is not of this room as it is now: ask for a new one',
-  E_SIGNALLING: 'is "shoal up" still running there? "shoal doctor <invite>" looks closer',
+  E_SIGNAL: 'is "shoal up" still running there? "shoal doctor <invite>" looks closer',
   E_OFFLINE: 'is "shoal up" still running there? "shoal doctor <invite>" looks closer',
   E_LISTEN: 'choose another port with --port, or --port 0 for any free one',
   E_CODE: 'make the function self-contained: no imports and nothing from around it',

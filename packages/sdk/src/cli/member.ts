@@ -1,5 +1,12 @@
-import type { MeshOptions } from '../types.ts'
+import { parseInvite } from '@shoal/mesh'
+import { ShoalError } from '@shoal/scheduler'
+import { joinMesh } from '../node.ts'
+import type { Mesh, MeshOptions } from '../types.ts'
 import type { Arguments, Flag } from './command.ts'
+import type { Terminal } from './terminal.ts'
+
+/** Joining takes a second; a command that ends by itself does not wait longer than this for a server that is away. */
+const joinTimeoutMs = 15_000
 
 /** Flags of every command that takes part in a room. */
 export const memberFlags: Readonly<Record<string, Flag>> = {
@@ -12,4 +19,32 @@ export function meshOptions(args: Arguments): MeshOptions {
   const name = args.text('name')
   const workers = args.integer('workers', 0, 256)
   return { ...(name === undefined ? {} : { name }), ...(workers === undefined ? {} : { workers }) }
+}
+
+/**
+ * Joins for a command that ends by itself.
+ * @throws ShoalError `E_INVITE` no invite; `E_OFFLINE` the room's signalling server does not answer
+ */
+export async function joinSoon(invite: string, options: MeshOptions, terminal: Terminal): Promise<Mesh> {
+  const { url } = parseInvite(invite)
+  const late = AbortSignal.timeout(joinTimeoutMs)
+  const offline = (cause: unknown): ShoalError =>
+    new ShoalError(
+      'E_OFFLINE',
+      `Cannot join the room as its signalling server must answer: current value is ${url}`,
+      {
+        cause,
+      },
+    )
+  // A server that is not there is known at once; the way to peers then takes as long as it takes.
+  await fetch(url, { method: 'HEAD', signal: AbortSignal.any([terminal.stop, late]) }).catch(
+    (error: unknown) => {
+      throw terminal.stop.aborted ? error : offline(error)
+    },
+  )
+  try {
+    return await joinMesh(invite, { ...options, signal: AbortSignal.any([terminal.stop, late]) })
+  } catch (error) {
+    throw late.aborted ? offline(error) : error
+  }
 }

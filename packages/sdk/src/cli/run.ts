@@ -4,10 +4,10 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { ShoalError } from '@shoal/scheduler'
-import { joinMesh, localMesh, type Operation, operation } from '../node.ts'
+import { localMesh, type Operation, operation } from '../node.ts'
 import type { Mesh, Task } from '../types.ts'
 import { type Arguments, type Command, usageError } from './command.ts'
-import { memberFlags, meshOptions } from './member.ts'
+import { joinSoon, memberFlags, meshOptions } from './member.ts'
 import { type Terminal, toJson, toLine } from './terminal.ts'
 
 /** Items in flight: enough for the batches of a busy room, bounded for endless input. */
@@ -21,7 +21,10 @@ export const run: Command = {
   flags: {
     stdin: { type: 'boolean', help: 'one item per line of standard input; results come in the same order' },
     export: { type: 'string', help: 'which export is the function (default: default, or the only one)' },
-    invite: { type: 'string', help: 'run in this room (default: on the workers of this machine)' },
+    invite: {
+      type: 'string',
+      help: 'run in this room (default: SHOAL_INVITE, else the workers of this machine)',
+    },
     ...memberFlags,
   },
   async run(args, terminal) {
@@ -44,11 +47,17 @@ export const run: Command = {
   },
 }
 
-function openMesh(args: Arguments, terminal: Terminal): Promise<Mesh> {
-  const invite = args.text('invite')
-  const options = { ...meshOptions(args), signal: terminal.stop }
-  if (invite !== undefined) return joinMesh(invite, options)
-  return localMesh({ workers: availableParallelism(), ...options })
+async function openMesh(args: Arguments, terminal: Terminal): Promise<Mesh> {
+  const invite = args.text('invite') ?? process.env['SHOAL_INVITE']
+  const options = meshOptions(args)
+  if (invite === undefined) {
+    return await localMesh({ workers: availableParallelism(), ...options, signal: terminal.stop })
+  }
+  const mesh = await joinSoon(invite, options, terminal)
+  mesh.on('starved', ({ waiting }) =>
+    terminal.note(`! ${waiting} tasks wait: nobody in the room lends a processor`),
+  )
+  return mesh
 }
 
 async function loadOperation(

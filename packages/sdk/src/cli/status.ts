@@ -1,6 +1,6 @@
-import { joinMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import { type Command, inviteOf } from './command.ts'
+import { joinSoon } from './member.ts'
 import { whenSettled } from './settled.ts'
 import { toJson } from './terminal.ts'
 
@@ -12,7 +12,7 @@ export const status: Command = {
   flags: {},
   async run(args, terminal) {
     const invite = inviteOf(args, status)
-    const mesh = await joinMesh(invite, { name: 'status', workers: 0, signal: terminal.stop })
+    const mesh = await joinSoon(invite, { name: 'status', workers: 0 }, terminal)
     try {
       await whenSettled(mesh, terminal.stop)
       const peers = mesh.peers.filter((peer) => !peer.isSelf)
