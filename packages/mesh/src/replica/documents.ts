@@ -151,7 +151,12 @@ class DocumentSet implements Documents {
   }
 
   contentHash(): string {
-    return sha256Hex(this.all().map(describe).join('\n'))
+    return sha256Hex(
+      this.all()
+        .map(describe)
+        .filter((text) => text !== '')
+        .join('\n'),
+    )
   }
 
   close(): void {
