@@ -1,1 +1,7 @@
+export { createInvite, formatInvite, parseInvite, type RoomInvites } from './invite.ts'
+export { limits } from './limits.ts'
+export { createIdentity, type Identity, identityFromSeed } from './membership/crypto.ts'
+export { operationHash } from './operations.ts'
+export { openRoom, type ReplicaFactory, type RoomOptions } from './room.ts'
 export type * from './room.types.ts'
+export { createSystemClock, createSystemRng } from './transport/clock.ts'

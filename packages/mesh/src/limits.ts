@@ -17,8 +17,8 @@ export const limits = {
   batchBytes: 32_768,
   /** Entries (tasks, results, attempts) in one scheduler message; more are split into several. */
   batchEntriesMax: 1024,
-  /** Frames held while a hello is being verified, in bytes; more closes the link. `E_TOO_LARGE` */
-  heldBytesMax: 1_048_576,
+  /** Frames held while a hello is being verified or memory is short, in bytes; more closes the link. `E_TOO_LARGE` */
+  heldBytesMax: 2_097_152,
   /** Largest message of any kind, in bytes; bigger values have to be chunks. `E_TOO_LARGE` */
   messageBytesMax: 67_108_864,
   /** Nesting of a message body. `E_DEPTH` */

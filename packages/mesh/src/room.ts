@@ -1,0 +1,232 @@
+import type {
+  Clock,
+  DetectorOptions,
+  Message,
+  OperationStore,
+  PeerId,
+  Replica,
+  ReplicaNetwork,
+  Rng,
+  Transport,
+  ViewEvent,
+} from '@shoal/scheduler'
+import { keysOf } from './invite.ts'
+import { limits } from './limits.ts'
+import { createIdentity, type Identity } from './membership/crypto.ts'
+import { createPeers, type Peers } from './membership/peers.ts'
+import { createOperations, type Operations } from './operations.ts'
+import type { Invite, Refusal, Room, RoomHealth } from './room.types.ts'
+import { createListeners, type Listeners } from './transport/listeners.ts'
+
+/** Makes the replica of a member; see `replica/index.ts`. */
+export type ReplicaFactory = (parts: {
+  readonly self: PeerId
+  readonly network: ReplicaNetwork
+  readonly clock: Clock
+  readonly rng: Rng
+  readonly operations: OperationStore
+  readonly onRefused: (refusal: Refusal) => void
+}) => Replica
+
+export interface RoomOptions {
+  readonly invite: Invite
+  /** Of the invite's room. The room closes it when it is left. */
+  readonly transport: Transport
+  /** In browsers one that hidden tabs do not slow down: `createWorkerClock`. */
+  readonly clock: Clock
+  /** Strong random bytes; default `crypto.getRandomValues`. */
+  readonly random?: (length: number) => Uint8Array
+  /** Start of this peer under its identity; default 1. With a kept identity: higher at each start. */
+  readonly epoch?: number
+  /** Default: a fresh one. */
+  readonly identity?: Identity
+  /** When silence is suspicion, and death; defaults 500 / 1500 / 3000 ms. */
+  readonly detector?: Partial<DetectorOptions>
+  /** Absent: nothing is replicated. Never called for contributors. */
+  readonly createReplica?: ReplicaFactory
+}
+
+/** Messages kept for a listener that comes a little later; more are dropped, oldest first. */
+const earlyMessagesMax = 4096
+
+/**
+ * Enters a room: says who this peer is to everybody who is there or comes, and keeps a link to each of
+ * them. Resolves at once; peers show up through `network.onView`.
+ * @throws ShoalError `E_INSECURE_CONTEXT` where the platform has no WebCrypto
+ */
+export async function openRoom(options: RoomOptions): Promise<Room> {
+  const { invite, transport, clock } = options
+  const random = options.random ?? ((length: number) => crypto.getRandomValues(new Uint8Array(length)))
+  const rng = createRng(random)
+  const keys = await keysOf(invite)
+  const identity = options.identity ?? (await createIdentity())
+  const { role } = invite
+  const report = (error: unknown): void => console.error(error)
+  const refusals = createListeners<[Refusal]>(report)
+  const healths = createListeners<[RoomHealth]>(report)
+  const inbox = createInbox(clock, report)
+  const members = createMembers(report)
+  const operations: Operations = createOperations({
+    clock,
+    ask(peer, request, hash) {
+      const session = peers.session(peer)
+      session?.want(request, hash)
+      return session !== null
+    },
+    reply: (peer, request, text) => peers.session(peer)?.sendOperation(request, text),
+    members: () => remoteMembers(peers),
+  })
+  const peers: Peers = createPeers({
+    transport,
+    clock,
+    rng,
+    random,
+    identity,
+    keys,
+    role,
+    room: invite.room,
+    epoch: options.epoch ?? 1,
+    detector: options.detector ?? {},
+    hooks: {
+      onView(event) {
+        inbox.view(event)
+        if (event.type === 'peer-joined' || event.type === 'peer-left') clock.defer(tellHealth)
+      },
+      onMember: members.present,
+      onMessages: inbox.messages,
+      onReplica: members.message,
+      onWanted: operations.onWanted,
+      onOperation: operations.onAnswer,
+      onRefused: (refusal) => refusals.emit(refusal),
+    },
+  })
+  const replica =
+    role === 'member' && options.createReplica !== undefined
+      ? options.createReplica({
+          self: identity.peer,
+          network: members.network(peers),
+          clock,
+          rng,
+          operations,
+          onRefused: (refusal) => refusals.emit(refusal),
+        })
+      : null
+  const health = (): RoomHealth => healthOf(transport.isOnline, role, peers)
+  const tellHealth = (): void => healths.emit(health())
+  const stopOnline = transport.onOnline(tellHealth)
+  let left: Promise<void> | null = null
+
+  return {
+    self: identity.peer,
+    get epoch() {
+      return peers.epoch
+    },
+    role,
+    invite,
+    network: {
+      send: (to, message) => peers.session(to)?.sendMessage(message),
+      onMessage: inbox.onMessage,
+      onView: inbox.onView,
+    },
+    replica,
+    operations,
+    health,
+    onHealth: healths.add,
+    onRefused: refusals.add,
+    leave() {
+      left ??= (async () => {
+        stopOnline()
+        replica?.close()
+        await peers.leave()
+      })()
+      return left
+    },
+  }
+}
+
+/** What arrives before the runtime listens is kept for it: peers as they are then, messages in order. */
+function createInbox(clock: Clock, report: (error: unknown) => void) {
+  const views: Listeners<[ViewEvent]> = createListeners(report)
+  const messages: Listeners<[PeerId, Message]> = createListeners(report)
+  const joined = new Map<PeerId, ViewEvent>()
+  let early: (readonly [PeerId, Message])[] | null = []
+  return {
+    view(event: ViewEvent): void {
+      if (event.type === 'peer-joined') joined.set(event.peer, event)
+      if (event.type === 'peer-left') joined.delete(event.peer)
+      views.emit(event)
+    },
+    messages(from: PeerId, list: readonly Message[]): void {
+      for (const message of list) {
+        if (early === null) messages.emit(from, message)
+        else if (early.push([from, message]) > earlyMessagesMax) early.shift()
+      }
+    },
+    onView(listener: (event: ViewEvent) => void): () => void {
+      for (const event of joined.values()) listener(event)
+      return views.add(listener)
+    },
+    onMessage(listener: (from: PeerId, message: Message) => void): () => void {
+      const stop = messages.add(listener)
+      if (early !== null && early.length === 0) early = null
+      // One turn later, so that whoever listens to the view, too, hears of the senders first.
+      if (early !== null) {
+        clock.defer(() => {
+          const kept = early ?? []
+          early = null
+          for (const [from, message] of kept) messages.emit(from, message)
+        })
+      }
+      return stop
+    },
+  }
+}
+
+/** The members' side channel for their replicas. */
+function createMembers(report: (error: unknown) => void) {
+  const present: Listeners<[PeerId, boolean]> = createListeners(report)
+  const messages: Listeners<[PeerId, Uint8Array]> = createListeners(report)
+  return {
+    present: (peer: PeerId, isPresent: boolean): void => present.emit(peer, isPresent),
+    message: (from: PeerId, message: Uint8Array): void => messages.emit(from, message),
+    network: (peers: Peers): ReplicaNetwork => ({
+      members: () => remoteMembers(peers),
+      send: (to, message) => peers.session(to)?.sendReplica(message),
+      onMessage: messages.add,
+      onMember: present.add,
+    }),
+  }
+}
+
+function remoteMembers(peers: Peers): readonly PeerId[] {
+  return peers
+    .list()
+    .filter((remote) => remote.role === 'member')
+    .map((remote) => remote.peer)
+}
+
+function healthOf(isOnline: boolean, role: Room['role'], peers: Peers): RoomHealth {
+  const others = peers.list().length
+  const members = remoteMembers(peers).length
+  const reasons: string[] = []
+  if (!isOnline) reasons.push('The signalling server is away: links go on, new peers cannot join')
+  if (role === 'contributor' && members === 0)
+    reasons.push('No member is linked: there is nobody to work for')
+  if (role === 'member' && members === 0) reasons.push('No other member is linked: what is lost here is lost')
+  if (others + 1 > limits.fullMeshPeers) {
+    reasons.push(
+      `The room is large: ${others + 1} peers, all linked to each other, are more than ${limits.fullMeshPeers}`,
+    )
+  }
+  return { isOnline, peers: others + 1, members: members + (role === 'member' ? 1 : 0), reasons }
+}
+
+/** Uniform numbers from strong random bytes: for jitter and choices. */
+function createRng(random: (length: number) => Uint8Array): Rng {
+  return {
+    next() {
+      const [a, b, c, d] = random(4)
+      return (((a ?? 0) << 24) | ((b ?? 0) << 16) | ((c ?? 0) << 8) | (d ?? 0)) / 2 ** 32 + 0.5
+    },
+  }
+}

@@ -1,0 +1,237 @@
+import { type Clock, ShoalError } from '@shoal/scheduler'
+import { limits } from '../limits.ts'
+import { type FrameType, frameHeaderBytes, frameTypes, readUint32, writeUint32 } from './frames.ts'
+
+/** In front of each piece: transfer, index, total bytes (4 bytes each), type of the whole (1 byte). */
+export const chunkHeaderBytes = 13
+
+/** Bytes of every piece but the last. */
+export const chunkBytes: number = limits.chunkFrameBytes - frameHeaderBytes - chunkHeaderBytes
+
+/** Kinds of bodies that may be large. */
+const largeTypes: ReadonlySet<number> = new Set([
+  frameTypes.messages,
+  frameTypes.replica,
+  frameTypes.operation,
+])
+
+/** Builds the body of the chunk frame that starts at `from`; `bytes` is what it carries. */
+export function encodeChunk(
+  transfer: number,
+  type: FrameType,
+  whole: Uint8Array,
+  from: number,
+): { readonly frame: Uint8Array; readonly bytes: number } {
+  const bytes = Math.min(chunkBytes, whole.length - from)
+  const frame = new Uint8Array(chunkHeaderBytes + bytes)
+  writeUint32(frame, 0, transfer)
+  writeUint32(frame, 4, from / chunkBytes)
+  writeUint32(frame, 8, whole.length)
+  frame[12] = type
+  frame.set(whole.subarray(from, from + bytes), chunkHeaderBytes)
+  return { frame, bytes }
+}
+
+/** Memory for bodies that are being put together, over all peers. */
+export interface Budget {
+  readonly usedBytes: number
+  hasRoom(bytes: number): boolean
+  take(bytes: number): void
+  free(bytes: number): void
+  /** Called once, when something was freed. */
+  onFreed(listener: () => void): void
+}
+
+export function createBudget(bytesMax: number = limits.reassemblyBytesMax): Budget {
+  let usedBytes = 0
+  let listeners: (() => void)[] = []
+  return {
+    get usedBytes() {
+      return usedBytes
+    },
+    hasRoom: (bytes) => usedBytes === 0 || usedBytes + bytes <= bytesMax,
+    take(bytes) {
+      usedBytes += bytes
+    },
+    free(bytes) {
+      usedBytes -= bytes
+      const waiting = listeners
+      listeners = []
+      for (const listener of waiting) listener()
+    },
+    onFreed(listener) {
+      listeners.push(listener)
+    },
+  }
+}
+
+export interface IntakeOptions {
+  readonly clock: Clock
+  readonly budget: Budget
+  /** The sender's last transfer that is over, well or not; shared by the links of one peer. */
+  readonly taken: { lastTransfer: number }
+}
+
+/** Puts the bodies of one link together again. */
+export interface Intake {
+  /** Whether a body is half here. */
+  readonly isBusy: boolean
+  /** Whether this chunk begins a body for which there is no memory yet: do not take it now. */
+  mustWait(frame: Uint8Array): boolean
+  /** The sender sent more than it had credit for: its link must go. */
+  readonly isOverdrawn: boolean
+  /**
+   * @returns the body that this chunk completed, or `null`
+   * @throws ShoalError `E_CHUNK`, `E_TOO_LARGE`: the transfer is dropped, the next one works
+   */
+  take(frame: Uint8Array): { readonly type: FrameType; readonly body: Uint8Array } | null
+  /** Bytes taken in since the start, when it is time to say so; else `null`. */
+  creditDue(): number | null
+  /** Drops a body whose next chunk is late; the error says so. */
+  dropLate(now: number): ShoalError | null
+  close(): void
+}
+
+interface Assembly {
+  readonly transfer: number
+  readonly type: number
+  readonly body: Uint8Array
+  gotBytes: number
+  at: number
+}
+
+export function createIntake(options: IntakeOptions): Intake {
+  const { clock, budget, taken } = options
+  let assembly: Assembly | null = null
+  let receivedBytes = 0
+  let creditedBytes = 0
+  let endedTransfer = taken.lastTransfer
+
+  function end(transfer: number): void {
+    if (assembly !== null) budget.free(assembly.body.length)
+    assembly = null
+    taken.lastTransfer = Math.max(taken.lastTransfer, transfer)
+  }
+
+  function begin(chunk: ChunkHeader): Assembly {
+    if (chunk.total > limits.messageBytesMax) {
+      end(chunk.transfer)
+      throw new ShoalError(
+        'E_TOO_LARGE',
+        `Cannot take a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${chunk.total}`,
+      )
+    }
+    if (chunk.index !== 0)
+      return refuse(chunk.transfer, `its first index must be 0: current value is ${chunk.index}`)
+    if (!largeTypes.has(chunk.type)) {
+      return refuse(chunk.transfer, `its type must be one of a message: current value is ${chunk.type}`)
+    }
+    budget.take(chunk.total)
+    assembly = {
+      transfer: chunk.transfer,
+      type: chunk.type,
+      body: new Uint8Array(chunk.total),
+      gotBytes: 0,
+      at: clock.now(),
+    }
+    return assembly
+  }
+
+  function refuse(transfer: number, reason: string): never {
+    end(transfer)
+    throw new ShoalError('E_CHUNK', `Cannot take a chunk as ${reason}`)
+  }
+
+  function checkNext(one: Assembly, chunk: ChunkHeader): void {
+    const index = one.gotBytes / chunkBytes
+    if (chunk.transfer !== one.transfer) {
+      const { transfer } = one
+      end(transfer)
+      refuse(chunk.transfer, `transfer ${transfer} must end first: current value is ${chunk.transfer}`)
+    }
+    if (chunk.index !== index)
+      refuse(one.transfer, `its index must be ${index}: current value is ${chunk.index}`)
+    if (chunk.total !== one.body.length || chunk.type !== one.type) {
+      refuse(one.transfer, `its total must stay ${one.body.length}: current value is ${chunk.total}`)
+    }
+    const wanted = Math.min(chunkBytes, one.body.length - one.gotBytes)
+    if (chunk.bytes.length !== wanted) {
+      refuse(one.transfer, `its size must be ${wanted}: current value is ${chunk.bytes.length}`)
+    }
+  }
+
+  return {
+    get isBusy() {
+      return assembly !== null
+    },
+    get isOverdrawn() {
+      return receivedBytes - creditedBytes > limits.bulkWindowBytes + chunkBytes
+    },
+    mustWait(frame) {
+      if (assembly !== null || frame.length <= chunkHeaderBytes) return false
+      const { transfer, index, total } = readHeader(frame)
+      if (transfer <= taken.lastTransfer || index !== 0 || total > limits.messageBytesMax) return false
+      return !budget.hasRoom(total)
+    },
+    take(frame) {
+      const chunk = readHeader(frame)
+      receivedBytes += chunk.bytes.length
+      // What is over stays over: the rest of a dropped transfer, or one sent again over a new link.
+      if (chunk.transfer <= taken.lastTransfer) return null
+      const one = assembly ?? begin(chunk)
+      checkNext(one, chunk)
+      one.body.set(chunk.bytes, one.gotBytes)
+      one.gotBytes += chunk.bytes.length
+      one.at = clock.now()
+      if (one.gotBytes < one.body.length) return null
+      end(one.transfer)
+      return { type: one.type as FrameType, body: one.body }
+    },
+    creditDue() {
+      const isDue =
+        receivedBytes - creditedBytes >= limits.bulkWindowBytes / 4 ||
+        (taken.lastTransfer !== endedTransfer && assembly === null)
+      if (!isDue) return null
+      endedTransfer = taken.lastTransfer
+      creditedBytes = receivedBytes
+      return receivedBytes
+    },
+    dropLate(now) {
+      if (assembly === null || now - assembly.at <= limits.chunkTimeoutMs) return null
+      const { transfer, gotBytes, body } = assembly
+      end(transfer)
+      return new ShoalError(
+        'E_CHUNK_TIMEOUT',
+        `Cannot finish transfer ${transfer} as its next chunk must come within ${limits.chunkTimeoutMs} ms: ${gotBytes} of ${body.length} bytes came`,
+      )
+    },
+    close() {
+      if (assembly !== null) budget.free(assembly.body.length)
+      assembly = null
+    },
+  }
+}
+
+interface ChunkHeader {
+  readonly transfer: number
+  readonly index: number
+  readonly total: number
+  readonly type: number
+  readonly bytes: Uint8Array
+}
+
+function readHeader(frame: Uint8Array): ChunkHeader {
+  if (frame.length <= chunkHeaderBytes) {
+    throw new ShoalError(
+      'E_CHUNK',
+      `Cannot take a chunk as it must carry bytes: current value is ${frame.length}`,
+    )
+  }
+  return {
+    transfer: readUint32(frame, 0),
+    index: readUint32(frame, 4),
+    total: readUint32(frame, 8),
+    type: frame[12] as number,
+    bytes: frame.subarray(chunkHeaderBytes),
+  }
+}

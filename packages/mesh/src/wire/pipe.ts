@@ -1,0 +1,205 @@
+import { type Clock, type CloseReason, type Link, ShoalError } from '@shoal/scheduler'
+import { limits } from '../limits.ts'
+import { packBody } from './body.ts'
+import { decodeFrame, encodeFrame, type FrameType, frameTypes, readSeq } from './frames.ts'
+import { fitText } from './validate.ts'
+
+/** Who reads the frames of a pipe, and what it lets through. */
+export interface PipeReader {
+  readonly bytesMax: number
+  /** Frames per second, and as many at once. */
+  readonly framesPerS: number
+  /** What it throws is a refusal of this frame; the pipe goes on. */
+  onFrame(type: FrameType, body: Uint8Array): void
+}
+
+export interface PipeOptions {
+  readonly link: Link
+  readonly clock: Clock
+  readonly reader: PipeReader
+  /** Everything refused on this pipe. */
+  readonly onRefused: (error: ShoalError) => void
+}
+
+/**
+ * Frames over one link: numbers them, refuses what is not in order, too large, too often or of no
+ * known kind, and never lets an exception of a reader out.
+ */
+export interface Pipe {
+  readonly link: Link
+  send(type: FrameType, body: Uint8Array): void
+  setReader(reader: PipeReader): void
+  /** Keeps what arrives, unread, until `release`. */
+  hold(): void
+  release(): void
+  /** Reports an error to the log and to the sender; the pipe goes on. */
+  refuse(error: unknown): void
+  /** Tells the sender why, and closes a moment later so that the word gets out. */
+  end(error: ShoalError): void
+  onClose(listener: (reason: CloseReason) => void): void
+  close(): void
+}
+
+/** Time that a last word gets before the link closes, in milliseconds. */
+const lastWordMs = 250
+
+export function createPipe(options: PipeOptions): Pipe {
+  const { link, clock, onRefused } = options
+  const rate = createRate(clock)
+  const refusals = createRate(clock)
+  let reader = options.reader
+  let sent = 0
+  let expected = 0
+  let isHeld = false
+  let isEnding = false
+  let held: Uint8Array[] = []
+  let heldBytes = 0
+
+  const pipe: Pipe = {
+    link,
+    send(type, body) {
+      link.send(encodeFrame(type, sent, body))
+      sent = (sent + 1) >>> 0
+    },
+    setReader(next) {
+      reader = next
+    },
+    hold() {
+      isHeld = true
+    },
+    release() {
+      isHeld = false
+      while (!isHeld && held.length > 0) {
+        const message = held.shift() as Uint8Array
+        heldBytes -= message.length
+        read(message)
+      }
+    },
+    refuse(error) {
+      const refusal = asShoalError(error)
+      onRefused(refusal)
+      if (refusals.take(limits.refusalsPerS)) tell(refusal)
+    },
+    end(error) {
+      if (isEnding) return
+      isEnding = true
+      onRefused(error)
+      tell(error)
+      clock.setTimer(clock.now() + lastWordMs, () => link.close())
+    },
+    onClose(listener) {
+      link.onClose(listener)
+    },
+    close() {
+      isEnding = true
+      link.close()
+    },
+  }
+
+  function tell(error: ShoalError): void {
+    const epoch = error.data['epoch']
+    const text = fitText(error.message, 200)
+    try {
+      pipe.send(frameTypes.refused, packBody([error.code, text, typeof epoch === 'number' ? epoch : null]))
+    } catch {
+      // A link that takes nothing more is closing: its close event tells.
+    }
+  }
+
+  function receive(message: Uint8Array): void {
+    if (isEnding) return
+    if (!isHeld) return read(message)
+    heldBytes += message.length
+    if (heldBytes > limits.heldBytesMax) {
+      const text = `Cannot keep early frames as they must be at most ${limits.heldBytesMax} bytes: current value is ${heldBytes}`
+      held = []
+      return pipe.end(new ShoalError('E_TOO_LARGE', text))
+    }
+    held.push(message)
+  }
+
+  function read(message: Uint8Array): void {
+    if (isEnding) return
+    try {
+      const isInOrder = countFrame(message)
+      if (!rate.take(reader.framesPerS)) {
+        // One word per second: answering a flood would be another one.
+        if (rate.isFirstRefusal()) throw rateError(reader.framesPerS)
+        return
+      }
+      if (!isInOrder) return
+      const frame = decodeFrame(message, reader.bytesMax)
+      reader.onFrame(frame.type, frame.body)
+    } catch (error) {
+      pipe.refuse(error)
+    }
+  }
+
+  /** `false`: seen before. A gap is told, but what comes after it is still good. */
+  function countFrame(message: Uint8Array): boolean {
+    const seq = readSeq(message)
+    if (seq === null) return true
+    const ahead = (seq - expected) | 0
+    if (ahead < 0) {
+      pipe.refuse(seqError('E_REPLAY', seq, expected))
+      return false
+    }
+    if (ahead > 0) pipe.refuse(seqError('E_SEQ', seq, expected))
+    expected = (seq + 1) >>> 0
+    return true
+  }
+
+  link.onMessage(receive)
+  return pipe
+}
+
+interface Rate {
+  take(perSecond: number): boolean
+  /** Whether the last refused `take` is the first one within a second. */
+  isFirstRefusal(): boolean
+}
+
+/** A bucket that holds one second's worth. */
+function createRate(clock: Clock): Rate {
+  let used = 0
+  let drainedAt = clock.now()
+  let refusedAt = Number.NEGATIVE_INFINITY
+  return {
+    take(perSecond) {
+      const now = clock.now()
+      used = Math.max(0, used - ((now - drainedAt) / 1000) * perSecond)
+      drainedAt = now
+      if (used + 1 > perSecond) return false
+      used++
+      return true
+    },
+    isFirstRefusal() {
+      const isFirst = drainedAt - refusedAt >= 1000
+      if (isFirst) refusedAt = drainedAt
+      return isFirst
+    },
+  }
+}
+
+/** Any error as a refusal with a code: what is not ours is a bug, but still no reason to fall over. */
+export function asShoalError(error: unknown): ShoalError {
+  if (error instanceof ShoalError) return error
+  const text = error instanceof Error ? error.message : String(error)
+  return new ShoalError('E_INVARIANT', `Cannot handle a frame as its handler failed: ${text}`, {
+    cause: error,
+  })
+}
+
+function seqError(code: string, seq: number, expected: number): ShoalError {
+  return new ShoalError(
+    code,
+    `Cannot accept a frame as its sequence must be ${expected}: current value is ${seq}`,
+  )
+}
+
+function rateError(perSecond: number): ShoalError {
+  return new ShoalError(
+    'E_RATE',
+    `Cannot read all frames as there must be at most ${perSecond} per second: more arrived, the rest was dropped`,
+  )
+}
