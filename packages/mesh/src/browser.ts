@@ -1,2 +1,7 @@
 export * from './index.ts'
 export { createBrowserTransport } from './transport/peerjs.browser.ts'
+export type {
+  PeerJsTransport,
+  PeerJsTransportOptions,
+  SignallingAddress,
+} from './transport/peerjs.types.ts'
