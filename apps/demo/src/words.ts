@@ -32,7 +32,7 @@ const signallingAway: readonly [string, string] = [
   'Check that the program that opened the room still runs, and that this device is in the same network. Then try again.',
 ]
 
-const signallingCodes = new Set(['E_SIGNALLING', 'E_OFFLINE', 'E_DIAL', 'E_TRANSPORT', 'E_JOIN_TIMEOUT'])
+const signallingCodes = new Set(['E_SIGNAL', 'E_DIAL', 'E_JOIN_TIMEOUT'])
 
 /** Puts an error in words. */
 export function problemOf(error: unknown): Problem {
