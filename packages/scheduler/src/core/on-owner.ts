@@ -124,8 +124,9 @@ export function loseAttempt(ctx: StepContext, task: TaskState, processor: Proces
   cancelChildren(ctx, task)
   if (processor !== null) {
     const id = processor.record.id
+    // A processor that died and was replaced counts again: a room with one processor must not try for ever.
     task.lostOn ??= []
-    if (!task.lostOn.includes(id)) task.lostOn.push(id)
+    task.lostOn.push(id)
   }
   const lostOn = task.lostOn ?? []
   if (lostOn.length >= ctx.state.config.poisonLimit) {
