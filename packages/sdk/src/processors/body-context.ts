@@ -1,0 +1,208 @@
+import {
+  type Need,
+  noNeeds,
+  type OperationRecord,
+  ShoalError,
+  type TaskRef,
+  taskIdOf,
+} from '@shoal/scheduler'
+import { markContext, operationFrom } from '../code/index.ts'
+import type { TaskContext } from '../context.ts'
+import { CancelledError } from '../errors.ts'
+import type { HandleCodec } from '../values/index.ts'
+import { BodyTask, type TaskHolder, Unnumbered } from './body-task.ts'
+import type { CallExtra, FromWorker, WireOutcome, WireSpawn, WireValue } from './protocol.ts'
+import { fromWireValue, toWireValue } from './wire-value.ts'
+
+/** What a body's context needs of the worker around it. */
+export interface BodyLink {
+  readonly processor: string
+  post(message: FromWorker): void
+  /** Remembers who wants to know of this outcome. */
+  watch(task: BodyTask): void
+  /** The records among these that the host has not seen from this worker. */
+  unseen(operation: OperationRecord): boolean
+  /** The body waits for tasks: others may run. */
+  yielded(callId: number): void
+}
+
+/**
+ * One running body's side of the mesh: its children, its waiting, its signal. Made only for bodies that
+ * take a context or were given handles. A class for its lifetime: it lives as long as the body.
+ */
+export class BodyContext implements TaskHolder {
+  readonly callId: number
+  readonly codec: HandleCodec
+  readonly stopped: Promise<never>
+  readonly #extra: CallExtra | null
+  readonly #link: BodyLink
+  readonly #children = new Map<number, BodyTask>()
+  readonly #outbox: WireSpawn[] = []
+  readonly #operations: OperationRecord[] = []
+  readonly #deferred = new Set<Promise<void>>()
+  readonly #abort = new AbortController()
+  #rejectStopped: (error: Error) => void = () => {}
+  #nextSeq = 0
+  #waits = 0
+
+  constructor(callId: number, extra: CallExtra | null, link: BodyLink) {
+    this.callId = callId
+    this.#extra = extra
+    this.#link = link
+    this.stopped = new Promise((_, reject) => {
+      this.#rejectStopped = reject
+    })
+    this.stopped.catch(() => {})
+    this.codec = {
+      isHandle: (value) => value instanceof BodyTask,
+      toRef: (handle) => {
+        const { ref } = handle as BodyTask
+        if (ref === null) throw new Unnumbered(handle as BodyTask)
+        return ref
+      },
+      fromRef: (ref) => new BodyTask(this, ref),
+    }
+  }
+
+  /** What the body gets as its first argument. */
+  public(): TaskContext {
+    const { job, no, attempt } = this.#requireExtra()
+    const taskId = taskIdOf({ job, no })
+    const context = {
+      mesh: {
+        spawn: (operation: unknown, ...args: unknown[]) => this.#spawn(operation, args),
+        all: (tasks: readonly unknown[]) => Promise.all(tasks),
+      },
+      signal: this.#abort.signal,
+      progress: (fraction: number) => this.#progress(fraction),
+      idempotencyKey: taskId,
+      attempt,
+      processor: this.#link.processor,
+      log: (...values: readonly unknown[]) => console.log(`[task ${taskId}]`, ...values),
+      withContext: markContext,
+    }
+    return context as unknown as TaskContext
+  }
+
+  /** Asks the body to stop: its signal aborts, and what it waits for rejects. */
+  stop(reason: string): void {
+    const error = new CancelledError(this.#extra === null ? null : taskIdOf(this.#extra), reason)
+    this.#abort.abort(error)
+    this.#rejectStopped(error)
+  }
+
+  accepted(accepted: readonly { readonly seq: number; readonly no: number }[]): void {
+    const { job } = this.#requireExtra()
+    for (const { seq, no } of accepted) this.#children.get(seq)?.accept({ job, no })
+  }
+
+  /** Everything that the body spawned is on its way. */
+  async flushed(): Promise<void> {
+    while (this.#deferred.size > 0) await Promise.all(this.#deferred)
+    this.#flush()
+  }
+
+  get hasDeferred(): boolean {
+    return this.#deferred.size > 0
+  }
+
+  /** Sends the requests that wait for the end of the turn now. */
+  flushNow(): void {
+    this.#flush()
+  }
+
+  watch(task: BodyTask): void {
+    this.#link.watch(task)
+  }
+
+  cancel(ref: TaskRef, reason: string): void {
+    this.#link.post({ type: 'cancel', ref, reason })
+  }
+
+  wait(isWaiting: boolean): void {
+    this.#waits += isWaiting ? 1 : -1
+    if (isWaiting && this.#waits === 1) {
+      this.#flush()
+      this.#link.post({ type: 'yield', callId: this.callId })
+      this.#link.yielded(this.callId)
+    }
+    if (!isWaiting && this.#waits === 0) this.#link.post({ type: 'resume', callId: this.callId })
+  }
+
+  read(value: Extract<WireOutcome, { readonly status: 'done' }>['value']): unknown {
+    return fromWireValue(value, this.codec)
+  }
+
+  #spawn(operation: unknown, args: unknown[]): BodyTask {
+    const record = operationOf(operation)
+    const task = new BodyTask(this, null)
+    const seq = this.#nextSeq++
+    this.#children.set(seq, task)
+    this.#prepare(seq, record, args)
+    return task
+  }
+
+  /** Puts the request into the outbox as soon as all tasks that it names have numbers. */
+  #prepare(seq: number, record: OperationRecord, args: unknown[]): void {
+    let request: WireSpawn
+    try {
+      request = this.#request(seq, record, args)
+    } catch (error) {
+      if (!(error instanceof Unnumbered)) throw error
+      const retry: Promise<void> = error.task.numbered.then(() => {
+        this.#deferred.delete(retry)
+        this.#prepare(seq, record, args)
+      })
+      this.#deferred.add(retry)
+      return
+    }
+    if (this.#outbox.length === 0) queueMicrotask(() => this.#flush())
+    if (this.#link.unseen(record)) this.#operations.push(record)
+    this.#outbox.push(request)
+  }
+
+  #request(seq: number, record: OperationRecord, args: unknown[]): WireSpawn {
+    let needs: Need[] | null = null
+    const plain = args.map((arg, index) => {
+      if (!(arg instanceof BodyTask)) return arg
+      needs ??= []
+      needs.push({ index, task: this.codec.toRef(arg) })
+      return undefined
+    })
+    const wire: WireValue = toWireValue(plain, this.codec)
+    return { seq, operation: record.hash, args: wire, needs: needs ?? noNeeds }
+  }
+
+  #flush(): void {
+    if (this.#outbox.length === 0) return
+    const { job, no, attempt } = this.#requireExtra()
+    const requests = this.#outbox.splice(0)
+    const operations = this.#operations.splice(0)
+    this.#link.post({ type: 'spawn', callId: this.callId, job, no, attempt, requests, operations })
+  }
+
+  #progress(fraction: number): void {
+    if (!(fraction >= 0 && fraction <= 1)) {
+      const message = `Cannot tell progress as it must be from 0 to 1: current value is ${fraction}`
+      throw new ShoalError('E_OPTION', message)
+    }
+    this.#link.post({ type: 'progress', callId: this.callId, fraction })
+  }
+
+  #requireExtra(): CallExtra {
+    if (this.#extra !== null) return this.#extra
+    throw new ShoalError(
+      'E_INVARIANT',
+      'Cannot use a context as the call must carry its task: current value is none',
+    )
+  }
+}
+
+/** What a body may spawn: functions, marked bodies, and operations that came as arguments. */
+function operationOf(operation: unknown): OperationRecord {
+  if (typeof operation === 'object' && operation !== null && 'record' in operation) {
+    const { record } = operation as { record: OperationRecord }
+    return operationFrom({ source: record.source, export: record.exportName }, { name: record.name })
+  }
+  return operationFrom(operation)
+}

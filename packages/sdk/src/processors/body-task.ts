@@ -1,0 +1,128 @@
+import { type Outcome, type TaskRef, taskIdOf } from '@shoal/scheduler'
+import { CancelledError, taskFailed } from '../errors.ts'
+import type { Task, TaskStatus } from '../types.ts'
+import { errorFromRecord } from '../values/index.ts'
+import type { WireOutcome } from './protocol.ts'
+
+/** A body's task has no number until the job's owner took it: it cannot be named or packed before. */
+export class Unnumbered extends Error {
+  readonly task: BodyTask
+  constructor(task: BodyTask) {
+    super('the task has no number yet')
+    this.task = task
+  }
+}
+
+/** What a task in a worker needs of the body that holds it. */
+export interface TaskHolder {
+  /** Asks for the outcome of a numbered task. */
+  watch(task: BodyTask): void
+  cancel(ref: TaskRef, reason: string): void
+  /** The body waits (`true`) or goes on. */
+  wait(isWaiting: boolean): void
+  read(value: Extract<WireOutcome, { readonly status: 'done' }>['value']): unknown
+  /** Rejects when the body is asked to stop. */
+  readonly stopped: Promise<never>
+}
+
+/** A task as a body sees it: spawned by the body, or a handle that came in a value. */
+export class BodyTask implements Task<unknown> {
+  readonly #holder: TaskHolder
+  readonly numbered: Promise<void>
+  #ref: TaskRef | null
+  #outcome: WireOutcome | null = null
+  #isWatched = false
+  #number: () => void = () => {}
+  #settle: () => void = () => {}
+  readonly #settled: Promise<void>
+  #cancelReason: string | null = null
+
+  constructor(holder: TaskHolder, ref: TaskRef | null) {
+    this.#holder = holder
+    this.#ref = ref
+    this.numbered =
+      ref !== null
+        ? Promise.resolve()
+        : new Promise((resolve) => {
+            this.#number = resolve
+          })
+    this.#settled = new Promise((resolve) => {
+      this.#settle = resolve
+    })
+  }
+
+  get ref(): TaskRef | null {
+    return this.#ref
+  }
+
+  /** `''` until the job's owner has taken the task. */
+  get id(): string {
+    return this.#ref === null ? '' : taskIdOf(this.#ref)
+  }
+
+  get status(): TaskStatus {
+    return this.#outcome?.status ?? 'unknown'
+  }
+
+  accept(ref: TaskRef): void {
+    if (this.#ref !== null) return
+    this.#ref = ref
+    this.#number()
+    if (this.#isWatched) this.#holder.watch(this)
+    if (this.#cancelReason !== null) this.#holder.cancel(ref, this.#cancelReason)
+  }
+
+  settle(outcome: WireOutcome): void {
+    if (this.#outcome !== null) return
+    this.#outcome = outcome
+    this.#settle()
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: a task is awaitable
+  then<A = unknown, B = never>(
+    onDone?: ((value: unknown) => A | PromiseLike<A>) | null,
+    onFailed?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.fetch().then(onDone, onFailed)
+  }
+
+  async fetch(): Promise<unknown> {
+    await this.wait()
+    return this.#value()
+  }
+
+  async wait(): Promise<void> {
+    if (this.#outcome !== null) return
+    if (!this.#isWatched) {
+      this.#isWatched = true
+      if (this.#ref !== null) this.#holder.watch(this)
+    }
+    this.#holder.wait(true)
+    try {
+      await Promise.race([this.#settled, this.#holder.stopped])
+    } finally {
+      this.#holder.wait(false)
+    }
+  }
+
+  isReady(): boolean {
+    return this.#outcome !== null
+  }
+
+  cancel(reason = 'cancelled'): void {
+    if (this.#ref === null) this.#cancelReason = reason
+    else this.#holder.cancel(this.#ref, reason)
+  }
+
+  explain(): readonly string[] {
+    return []
+  }
+
+  #value(): unknown {
+    const outcome = this.#outcome as WireOutcome
+    if (outcome.status === 'done') return this.#holder.read(outcome.value)
+    const ref = this.#ref as TaskRef
+    if (outcome.status === 'cancelled') throw new CancelledError(taskIdOf(ref), outcome.reason)
+    throw taskFailed(ref, outcome satisfies Outcome, errorFromRecord(outcome.error))
+  }
+}

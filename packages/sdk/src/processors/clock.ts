@@ -1,0 +1,12 @@
+import type { Clock } from '@shoal/scheduler'
+
+/** The platform's clock. Its timers do not keep a process alive. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  setTimer(atMs, callback) {
+    const timer = setTimeout(callback, Math.max(0, atMs - performance.now()))
+    if (typeof timer === 'object') timer.unref()
+    return () => clearTimeout(timer)
+  },
+  defer: (callback) => queueMicrotask(callback),
+}

@@ -1,0 +1,8 @@
+export type { ResultForm } from './protocol.ts'
+export type { WorkerHandle } from './worker-handle.ts'
+export {
+  type BodyProgress,
+  createWorkerHost,
+  type WorkerHost,
+  type WorkerHostOptions,
+} from './worker-host.ts'

@@ -1,0 +1,18 @@
+/** Calls in one message to a worker: bounds how much a dying worker can leave in doubt. */
+export const callsPerFrameMax = 256
+/** A worker tells its results, and looks at its messages, at least this often between two bodies. */
+export const flushAfterMs = 5
+/** How long a body that was asked to stop may take before its worker is replaced. */
+export const abortGraceMs = 50
+/** Bytes from which a result's buffer is handed over instead of copied. */
+export const transferBytesMin: number = 16 * 1024
+/** So many crashes within {@link crashWindowMs} take a processor away for a while. */
+export const crashesMax = 3
+export const crashWindowMs = 5_000
+/** First pause of a processor that was taken away; doubled each time. */
+export const crashPauseMs = 1_000
+export const crashPauseMaxMs = 60_000
+/** How long a new processor must be idle before its speed is measured. */
+export const calibrateAfterMs = 1_000
+/** Most workers of one peer: each costs a thread and some 10 MiB. */
+export const workersMax = 256

@@ -1,0 +1,351 @@
+import {
+  attemptKey,
+  type BodyRequest,
+  type Call,
+  type CallEnded,
+  type Clock,
+  defaultTaskOptions,
+  type JobId,
+  type OperationRecord,
+  type OperationStore,
+  type PeerId,
+  type ProcessorHost,
+  type ProcessorId,
+  type ProcessorRecord,
+  processorId,
+  ShoalError,
+  type Unsubscribe,
+} from '@shoal/scheduler'
+import type { Lending } from '../types.ts'
+import { errorToRecord } from '../values/index.ts'
+import { systemClock } from './clock.ts'
+import { calibrateAfterMs, workersMax } from './limits.ts'
+import { OutcomeRelay } from './outcome-relay.ts'
+import { cancelled, refused } from './pending-calls.ts'
+import type { FromWorker, ResultForm } from './protocol.ts'
+import { createSeat, type Seat } from './seat.ts'
+import { wireToPayload } from './wire-value.ts'
+import type { WorkerHandle } from './worker-handle.ts'
+import { failedCall, type ReadyCall, WorkerSlot } from './worker-slot.ts'
+
+export interface WorkerHostOptions {
+  /** The peer that the workers belong to. */
+  readonly peer: PeerId
+  /** How many workers to start. */
+  readonly count: number
+  readonly startWorker: () => WorkerHandle
+  readonly operations: OperationStore
+  /** Default: the platform's. */
+  readonly clock?: Clock
+  /** `live`: results stay values of this process. `packed`: workers pack them. Default `live`. */
+  readonly resultForm?: ResultForm
+}
+
+export interface BodyProgress {
+  readonly job: JobId
+  readonly no: number
+  /** 0 to 1. */
+  readonly fraction: number
+}
+
+/** The workers of this peer as a {@link ProcessorHost}. */
+export interface WorkerHost extends ProcessorHost, Lending {
+  /** Like `lend` with a valid count, without waiting for it. */
+  resize(count: number): void
+  /** Resolves when every worker that was started has answered or failed. */
+  ready(): Promise<void>
+  /** What bodies say through `ctx.progress`. */
+  onProgress(listener: (progress: BodyProgress) => void): Unsubscribe
+}
+
+interface ParkedCall {
+  readonly call: Call
+  readonly processor: ProcessorId
+}
+
+/** Starts `count` workers and runs calls on them. */
+export function createWorkerHost(options: WorkerHostOptions): WorkerHost {
+  return new Host(options)
+}
+
+class Host implements WorkerHost {
+  readonly #options: WorkerHostOptions
+  readonly #clock: Clock
+  readonly #seats = new Map<ProcessorId, Seat>()
+  readonly #retiring = new Set<WorkerSlot>()
+  readonly #parked = new Map<number, ParkedCall>()
+  readonly #fetches = new Map<string, Promise<OperationRecord>>()
+  readonly #spawners = new Map<string, { readonly slot: WorkerSlot; readonly callId: number }>()
+  readonly #relay = new OutcomeRelay()
+  readonly #endedListeners = new Set<(ended: readonly CallEnded[]) => void>()
+  readonly #processorsListeners = new Set<(processors: readonly ProcessorRecord[]) => void>()
+  readonly #bodyListeners = new Set<(request: BodyRequest) => void>()
+  readonly #progressListeners = new Set<(progress: BodyProgress) => void>()
+  #ended: CallEnded[] = []
+  #processors: readonly ProcessorRecord[] = []
+  #score = 1
+  #isMeasured = false
+  #isClosed = false
+
+  constructor(options: WorkerHostOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.#staff(options.count)
+  }
+
+  get processors(): readonly ProcessorRecord[] {
+    return this.#processors
+  }
+
+  get workers(): number {
+    return this.#seats.size
+  }
+
+  async lend(workers: number): Promise<void> {
+    if (!Number.isInteger(workers) || workers < 0 || workers > workersMax) {
+      const rule = `it must be a whole number from 0 to ${workersMax}`
+      throw new ShoalError('E_OPTION', `Cannot set "workers" as ${rule}: current value is ${workers}`)
+    }
+    if (this.#isClosed) return
+    const leaving: Promise<void>[] = []
+    for (const seat of [...this.#seats.values()].slice(workers)) {
+      this.#seats.delete(seat.id)
+      const slot = seat.vacate()
+      if (slot !== null) leaving.push(this.#retire(slot))
+    }
+    this.#staff(workers)
+    await Promise.all([...leaving, this.ready()])
+  }
+
+  resize(count: number): void {
+    void this.lend(count)
+  }
+
+  async #retire(slot: WorkerSlot): Promise<void> {
+    this.#retiring.add(slot)
+    await slot.retire()
+    this.#retiring.delete(slot)
+    this.#forgetSlot(slot)
+  }
+
+  #staff(count: number): void {
+    for (let index = this.#seats.size; index < count; index++) {
+      const id = processorId(this.#options.peer, 'worker', index)
+      const start = () => this.#startSlot(id)
+      this.#seats.set(
+        id,
+        createSeat(id, this.#clock, start, () => this.#publish()),
+      )
+    }
+    this.#publish()
+  }
+
+  async ready(): Promise<void> {
+    await Promise.allSettled([...this.#seats.values()].map((seat) => seat.slot?.ready))
+  }
+
+  execute(processor: ProcessorId, calls: readonly Call[]): void {
+    const ready: ReadyCall[] = []
+    for (const call of calls) {
+      const operation = this.#options.operations.get(call.operation)
+      if (operation !== null) ready.push({ call, operation })
+      else void this.#park(processor, call)
+    }
+    if (ready.length > 0) this.#run(processor, ready)
+  }
+
+  abort(processor: ProcessorId, callIds: readonly number[]): void {
+    const sent: number[] = []
+    for (const callId of callIds) {
+      if (this.#parked.delete(callId)) this.#end([cancelled(callId, 0)])
+      else sent.push(callId)
+    }
+    this.#seats.get(processor)?.slot?.abort(sent)
+    for (const slot of this.#retiring) slot.abort(sent)
+  }
+
+  onEnded(listener: (ended: readonly CallEnded[]) => void): Unsubscribe {
+    return subscribe(this.#endedListeners, listener)
+  }
+
+  onProcessors(listener: (processors: readonly ProcessorRecord[]) => void): Unsubscribe {
+    return subscribe(this.#processorsListeners, listener)
+  }
+
+  onBody(listener: (request: BodyRequest) => void): Unsubscribe {
+    return subscribe(this.#bodyListeners, listener)
+  }
+
+  onProgress(listener: (progress: BodyProgress) => void): Unsubscribe {
+    return subscribe(this.#progressListeners, listener)
+  }
+
+  childrenAccepted(...[job, parent, accepted]: Parameters<ProcessorHost['childrenAccepted']>): void {
+    const spawner = this.#spawners.get(attemptKey(job, parent))
+    spawner?.slot.post({ type: 'accepted', callId: spawner.callId, accepted })
+  }
+
+  taskSettled(...[ref, outcome]: Parameters<ProcessorHost['taskSettled']>): void {
+    this.#relay.settle(ref, outcome)
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const slot of this.#retiring) slot.end({ type: 'replace' })
+    for (const seat of this.#seats.values()) seat.close()
+    this.#seats.clear()
+    this.#publish()
+    this.#end([...this.#parked.keys()].map(refused))
+    this.#parked.clear()
+    this.#flush()
+  }
+
+  #run(processor: ProcessorId, calls: readonly ReadyCall[]): void {
+    const slot = this.#seats.get(processor)?.slot ?? null
+    if (slot === null) this.#end(calls.map(({ call }) => refused(call.callId)))
+    else slot.run(calls)
+  }
+
+  /** Keeps a call whose code is not here until it has come; its siblings go ahead. */
+  async #park(processor: ProcessorId, call: Call): Promise<void> {
+    this.#parked.set(call.callId, { call, processor })
+    let operation: OperationRecord
+    try {
+      operation = await this.#fetch(call)
+    } catch (error) {
+      const record = errorToRecord(error)
+      if (this.#parked.delete(call.callId)) this.#end([failedCall(call, record)])
+      return
+    }
+    if (this.#parked.delete(call.callId)) this.#run(processor, [{ call, operation }])
+  }
+
+  #fetch(call: Call): Promise<OperationRecord> {
+    const known = this.#fetches.get(call.operation)
+    if (known !== undefined) return known
+    const fetching = this.#options.operations.fetch(call.operation, call.owner)
+    this.#fetches.set(call.operation, fetching)
+    const forget = (): boolean => this.#fetches.delete(call.operation)
+    fetching.then(forget, forget)
+    return fetching
+  }
+
+  #startSlot(id: ProcessorId): WorkerSlot {
+    const slot: WorkerSlot = new WorkerSlot({
+      id,
+      clock: this.#clock,
+      resultForm: this.#options.resultForm ?? 'live',
+      startWorker: this.#options.startWorker,
+      onEnded: (ended) => this.#end(ended),
+      onMessage: (message) => this.#onMessage(slot, message),
+      onGone: (isCrash, reason) => {
+        this.#forgetSlot(slot)
+        const seat = this.#seats.get(id)
+        if (seat?.slot === slot) seat.restart(isCrash, reason)
+      },
+    })
+    if (!this.#isMeasured) void this.#measureLater(slot)
+    return slot
+  }
+
+  /** All workers of a machine are alike: one of them is measured, once, when it has nothing to do. */
+  async #measureLater(slot: WorkerSlot): Promise<void> {
+    try {
+      await slot.ready
+      do
+        await new Promise<void>((resolve) =>
+          this.#clock.setTimer(this.#clock.now() + calibrateAfterMs, resolve),
+        )
+      while (!slot.isIdle && !slot.isOver)
+      if (this.#isMeasured || slot.isOver) return
+      this.#isMeasured = true
+      this.#score = await slot.calibrate()
+      this.#publish()
+    } catch {
+      // The worker went away meanwhile: the next one is measured instead.
+      this.#isMeasured = false
+    }
+  }
+
+  #onMessage(slot: WorkerSlot, message: FromWorker): void {
+    switch (message.type) {
+      case 'spawn':
+        this.#onSpawn(slot, message)
+        break
+      case 'watch': {
+        const refs = message.refs.filter((ref) => this.#relay.watch(ref, slot))
+        if (refs.length > 0) this.#body({ type: 'watch', refs })
+        break
+      }
+      case 'cancel':
+      case 'yield':
+      case 'resume':
+        this.#body(message)
+        break
+      case 'progress': {
+        const call = slot.pendingCall(message.callId)?.call
+        if (call === undefined) break
+        const progress = { job: call.job, no: call.no, fraction: message.fraction }
+        for (const listener of this.#progressListeners) listener(progress)
+        break
+      }
+    }
+  }
+
+  #onSpawn(slot: WorkerSlot, message: Extract<FromWorker, { readonly type: 'spawn' }>): void {
+    const { callId, job, no, attempt } = message
+    const pending = slot.pendingCall(callId)
+    if (pending === undefined) return
+    const parent = { no, attempt }
+    pending.spawner = attemptKey(job, parent)
+    this.#spawners.set(pending.spawner, { slot, callId })
+    for (const operation of message.operations) this.#options.operations.add(operation)
+    const requests = message.requests.map(({ seq, operation, args, needs }) => ({
+      seq,
+      operation,
+      args: wireToPayload(args),
+      needs,
+      options: defaultTaskOptions,
+    }))
+    this.#body({ type: 'spawn', job, parent, requests })
+  }
+
+  #forgetSlot(slot: WorkerSlot): void {
+    this.#relay.forget(slot)
+    for (const [key, spawner] of this.#spawners) if (spawner.slot === slot) this.#spawners.delete(key)
+  }
+
+  #publish(): void {
+    const seats = [...this.#seats.values()].filter(({ slot }) => slot !== null)
+    const score = this.#score
+    this.#processors = seats.map(({ id }) => ({ id, kind: 'worker', isDefault: true, score }))
+    for (const listener of this.#processorsListeners) listener(this.#processors)
+  }
+
+  #body(request: BodyRequest): void {
+    for (const listener of this.#bodyListeners) listener(request)
+  }
+
+  /** Tells at the end of the turn: never from within `execute`, and once for all that ended in it. */
+  #end(ended: readonly CallEnded[]): void {
+    if (ended.length === 0) return
+    if (this.#ended.length === 0) queueMicrotask(() => this.#flush())
+    if (this.#ended.length === 0) this.#ended = [...ended]
+    else this.#ended.push(...ended)
+  }
+
+  #flush(): void {
+    if (this.#ended.length === 0) return
+    const ended = this.#ended
+    this.#ended = []
+    for (const listener of this.#endedListeners) listener(ended)
+  }
+}
+
+function subscribe<L>(listeners: Set<L>, listener: L): Unsubscribe {
+  listeners.add(listener)
+  return () => {
+    listeners.delete(listener)
+  }
+}

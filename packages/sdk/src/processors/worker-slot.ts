@@ -1,0 +1,372 @@
+import {
+  type Call,
+  type CallEnded,
+  type Clock,
+  type ErrorRecord,
+  type OperationRecord,
+  PackedPayload,
+  type ProcessorId,
+  ShoalError,
+} from '@shoal/scheduler'
+import { type Remote, transfer, wrap } from 'comlink'
+import { errorToRecord, LivePayload, packValue } from '../values/index.ts'
+import { abortGraceMs, callsPerFrameMax } from './limits.ts'
+import { cancelled, type Ending, endAll, type PendingCall, refused } from './pending-calls.ts'
+import {
+  type CallExtra,
+  callStride,
+  type FromWorker,
+  type ResultForm,
+  resultStatus,
+  resultStride,
+  type ToWorker,
+  type WorkerControl,
+} from './protocol.ts'
+import { notSerializable, payloadToWire } from './wire-value.ts'
+import type { WorkerHandle } from './worker-handle.ts'
+
+export interface SlotOptions {
+  readonly id: ProcessorId
+  readonly clock: Clock
+  readonly resultForm: ResultForm
+  readonly startWorker: () => WorkerHandle
+  readonly onEnded: (ended: readonly CallEnded[]) => void
+  /** Everything else that the worker says. */
+  readonly onMessage: (message: FromWorker) => void
+  /** The worker is gone: by itself, or as a call had to be stopped. Its calls have ended. */
+  readonly onGone: (isCrash: boolean, reason: string) => void
+}
+
+/** A call with the code that it needs. */
+export interface ReadyCall {
+  readonly call: Call
+  readonly operation: OperationRecord
+}
+
+/** A worker and what was given to it. A class for its lifetime: one for each start of a worker. */
+export class WorkerSlot {
+  readonly id: ProcessorId
+  readonly ready: Promise<void>
+  readonly #options: SlotOptions
+  readonly #worker: WorkerHandle
+  /** Pinned: Comlink ends a proxy's calls when it is collected. */
+  readonly #control: Remote<WorkerControl>
+  readonly #port: MessagePort & { ref?(): void; unref?(): void }
+  readonly #progress: Int32Array | null
+  readonly #pending = new Map<number, PendingCall>()
+  readonly #indexes = new Map<string, number>()
+  readonly #died: Promise<never>
+  #rejectDied: (error: Error) => void = () => {}
+  #isOver = false
+  #isGraceArmed = false
+  #onIdle: (() => void) | null = null
+
+  constructor(options: SlotOptions) {
+    this.id = options.id
+    this.#options = options
+    this.#worker = options.startWorker()
+    this.#control = wrap<WorkerControl>(this.#worker.endpoint)
+    this.#died = new Promise((_, reject) => {
+      this.#rejectDied = reject
+    })
+    this.#died.catch(() => {})
+    const shared = canShare() ? new SharedArrayBuffer(4) : null
+    this.#progress = shared === null ? null : new Int32Array(shared).fill(-1)
+    const { port1, port2 } = new MessageChannel()
+    this.#port = port1
+    this.#port.onmessage = (event: MessageEvent) => this.#receive(event.data)
+    this.#port.unref?.()
+    this.#worker.onDeath((reason) => this.#crash(reason))
+    const config = { processor: options.id, resultForm: options.resultForm, progress: shared }
+    this.ready = this.#race(this.#control.start(transfer(port2, [port2]), config))
+    this.ready.catch((error: Error) => this.#crash(error.message))
+  }
+
+  get isIdle(): boolean {
+    return this.#pending.size === 0
+  }
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  has(callId: number): boolean {
+    return this.#pending.has(callId)
+  }
+
+  /** Speed of this worker; rejects when the worker dies first. */
+  calibrate(): Promise<number> {
+    return this.#race(this.#control.calibrate())
+  }
+
+  /** Resolves when the worker answers over its control API. */
+  async ping(): Promise<void> {
+    await this.#race(this.#control.ping())
+  }
+
+  run(calls: readonly ReadyCall[]): void {
+    if (this.#isOver) {
+      this.#options.onEnded(calls.map(({ call }) => refused(call.callId)))
+      return
+    }
+    if (this.isIdle) this.#setBusy(true)
+    for (let from = 0; from < calls.length; from += callsPerFrameMax) {
+      this.#runFrame(calls.slice(from, from + callsPerFrameMax))
+    }
+    if (this.isIdle) this.#setBusy(false)
+  }
+
+  /** Gives back what has not started, lets the rest end, then ends the worker. */
+  retire(): Promise<void> {
+    this.post({ type: 'drop' })
+    return new Promise((resolve) => {
+      this.#onIdle = () => {
+        this.end({ type: 'replace' })
+        resolve()
+      }
+      if (this.isIdle) this.#onIdle()
+    })
+  }
+
+  abort(callIds: readonly number[]): void {
+    const found = callIds.filter((callId) => {
+      const entry = this.#pending.get(callId)
+      if (entry === undefined || entry.isAborting) return false
+      entry.isAborting = true
+      return true
+    })
+    if (found.length === 0) return
+    this.post({ type: 'abort', callIds: found })
+    this.#armGrace()
+  }
+
+  /** The call as it was given, while it is pending. */
+  pendingCall(callId: number): PendingCall | undefined {
+    return this.#pending.get(callId)
+  }
+
+  post(message: ToWorker): void {
+    if (!this.#isOver) this.#port.postMessage(message)
+  }
+
+  /** Ends the worker and all its calls. Idempotent. */
+  end(ending: Ending): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#worker.terminate()
+    this.#port.onmessage = null
+    this.#port.close()
+    this.#rejectDied(
+      new ShoalError('E_CLOSED', 'Cannot ask a worker as it must be alive: current value is ended'),
+    )
+    const entries = [...this.#pending.values()]
+    this.#pending.clear()
+    const ended = endAll(entries, this.#runningId(entries), ending, this.#options.clock.now())
+    if (ended.length > 0) this.#options.onEnded(ended)
+    this.#onIdle?.()
+  }
+
+  #runFrame(calls: readonly ReadyCall[]): void {
+    const flat: unknown[] = []
+    const failed: CallEnded[] = []
+    const sentAt = this.#options.clock.now()
+    for (const { call, operation } of calls) {
+      try {
+        const wire = payloadToWire(call.args)
+        const args = 'live' in wire ? wire.live : wire.packed
+        flat.push(call.callId, this.#indexOf(operation), args, extraOf(call, operation))
+        this.#pending.set(call.callId, {
+          call,
+          sentAt,
+          isAborting: false,
+          isKnownStarted: false,
+          isYielded: false,
+          spawner: null,
+          cancelTimer: null,
+        })
+      } catch (error) {
+        failed.push(failedCall(call, errorToRecord(error)))
+      }
+    }
+    if (flat.length > 0) this.#sendCalls(flat, failed)
+    if (failed.length > 0) this.#options.onEnded(failed)
+  }
+
+  #sendCalls(flat: readonly unknown[], failed: CallEnded[]): void {
+    try {
+      this.post({ type: 'run', calls: flat })
+    } catch {
+      // Something looked plain and was not (a proxy, a buffer given away): find it, send the rest.
+      for (let at = 0; at < flat.length; at += callStride)
+        this.#sendAlone(flat.slice(at, at + callStride), failed)
+    }
+  }
+
+  #sendAlone(single: unknown[], failed: CallEnded[]): void {
+    const callId = single[0] as number
+    try {
+      if (Array.isArray(single[2])) single[2] = packValue(single[2])
+      this.post({ type: 'run', calls: single })
+    } catch (cause) {
+      const entry = this.#pending.get(callId)
+      this.#pending.delete(callId)
+      if (entry !== undefined) failed.push(failedCall(entry.call, errorToRecord(notSerializable(cause))))
+    }
+  }
+
+  /** The number of an operation in this worker; its code goes ahead of its first call. */
+  #indexOf(operation: OperationRecord): number {
+    const known = this.#indexes.get(operation.hash)
+    if (known !== undefined) return known
+    const index = this.#indexes.size
+    this.#indexes.set(operation.hash, index)
+    this.post({ type: 'load', index, operation })
+    return index
+  }
+
+  #receive(message: FromWorker): void {
+    if (this.#isOver) return
+    switch (message.type) {
+      case 'results':
+        this.#results(message.results)
+        break
+      case 'started':
+        this.#started(message.callId)
+        break
+      case 'aborting':
+        for (const callId of message.callIds) {
+          const entry = this.#pending.get(callId)
+          if (entry !== undefined) entry.isKnownStarted = true
+        }
+        break
+      case 'yield':
+      case 'resume': {
+        const entry = this.#pending.get(message.callId)
+        if (entry === undefined) break
+        entry.isYielded = message.type === 'yield'
+        entry.isKnownStarted = true
+        this.#options.onMessage(message)
+        break
+      }
+      default:
+        this.#options.onMessage(message)
+    }
+  }
+
+  #results(results: readonly unknown[]): void {
+    const ended: CallEnded[] = []
+    for (let at = 0; at < results.length; at += resultStride) {
+      const callId = results[at] as number
+      const entry = this.#pending.get(callId)
+      if (entry === undefined) continue
+      this.#pending.delete(callId)
+      entry.cancelTimer?.()
+      const ranMs = results[at + 3] as number
+      if (entry.isAborting) ended.push(cancelled(callId, ranMs))
+      else ended.push(this.#endOf(entry.call, results[at + 1] as number, results[at + 2], ranMs))
+    }
+    if (ended.length > 0) this.#options.onEnded(ended)
+    if (!this.isIdle) return
+    this.#setBusy(false)
+    this.#onIdle?.()
+  }
+
+  #endOf(call: Call, status: number, value: unknown, ranMs: number): CallEnded {
+    const { callId } = call
+    switch (status) {
+      case resultStatus.live:
+        return { callId, outcome: { status: 'done', value: new LivePayload(value) }, ranMs }
+      case resultStatus.packed:
+        return { callId, outcome: { status: 'done', value: new PackedPayload(value as Uint8Array) }, ranMs }
+      case resultStatus.failed:
+        return { ...failedCall(call, value as ErrorRecord), ranMs }
+      case resultStatus.refused:
+        return refused(callId)
+      default:
+        return cancelled(callId, ranMs)
+    }
+  }
+
+  #started(callId: number): void {
+    const entry = this.#pending.get(callId)
+    if (entry === undefined || entry.call.timeoutMs <= 0 || entry.cancelTimer !== null) return
+    const { clock } = this.#options
+    const { call } = entry
+    entry.cancelTimer = clock.setTimer(clock.now() + call.timeoutMs, () => {
+      if (!this.#pending.has(callId)) return
+      const message = `Cannot finish the task as its body must end within ${call.timeoutMs} ms: current value is unfinished`
+      const error = errorToRecord(
+        new ShoalError('E_TASK_TIMEOUT', message, { data: { timeoutMs: call.timeoutMs } }),
+      )
+      const end = { ...failedCall(call, error), ranMs: call.timeoutMs }
+      this.#replace({ type: 'timeout', callId, end })
+    })
+  }
+
+  /** While calls are being stopped: replaces the worker when one that runs does not end in time. */
+  #armGrace(): void {
+    if (this.#isGraceArmed || this.#isOver) return
+    this.#isGraceArmed = true
+    const { clock } = this.#options
+    clock.setTimer(clock.now() + abortGraceMs, () => {
+      this.#isGraceArmed = false
+      if (this.#isOver) return
+      const aborting = [...this.#pending.values()].filter((entry) => entry.isAborting)
+      if (aborting.length === 0) return
+      const runningId = this.#runningId(this.#pending.values())
+      if (aborting.some(({ call, isKnownStarted }) => isKnownStarted || call.callId === runningId)) {
+        this.#replace({ type: 'replace' })
+      } else this.#armGrace()
+    })
+  }
+
+  #replace(ending: Ending): void {
+    this.end(ending)
+    this.#options.onGone(false, ending.type)
+  }
+
+  #crash(reason: string): void {
+    if (this.#isOver) return
+    this.end({ type: 'crash' })
+    this.#options.onGone(true, reason)
+  }
+
+  /** The call that runs: told by shared memory, else the first that has neither ended nor waits. */
+  #runningId(entries: Iterable<PendingCall>): number | null {
+    const shown = this.#progress === null ? null : Atomics.load(this.#progress, 0)
+    let first: number | null = null
+    for (const { call, isYielded } of entries) {
+      if (shown !== null && (call.callId | 0) === shown) return call.callId
+      if (first === null && !isYielded) first = call.callId
+    }
+    return shown === null ? first : null
+  }
+
+  #setBusy(isBusy: boolean): void {
+    this.#worker.setBusy(isBusy)
+    if (isBusy) this.#port.ref?.()
+    else this.#port.unref?.()
+  }
+
+  /** Comlink never ends a call of a dead worker. */
+  #race<T>(answer: Promise<T>): Promise<T> {
+    return Promise.race([answer, this.#died])
+  }
+}
+
+/** How a call fails before or without its body. */
+export function failedCall(call: Call, error: ErrorRecord): CallEnded {
+  return { callId: call.callId, outcome: { status: 'failed', error }, ranMs: 0 }
+}
+
+function extraOf(call: Call, operation: OperationRecord): CallExtra | null {
+  const { job, no, attempt, inputs, timeoutMs } = call
+  if (inputs.length === 0 && timeoutMs === 0 && !operation.source.includes('takesContext')) return null
+  const wired = inputs.map(({ index, value }) => ({ index, value: payloadToWire(value) }))
+  return { job, no, attempt, isTimed: timeoutMs > 0, inputs: wired }
+}
+
+function canShare(): boolean {
+  if (typeof SharedArrayBuffer === 'undefined') return false
+  return !('crossOriginIsolated' in globalThis) || globalThis.crossOriginIsolated
+}
