@@ -46,7 +46,9 @@ test('network.send() delivers messages in order, those of one turn in one frame'
   const [a, b] = peers as [TestPeer, TestPeer]
   for (let epoch = 0; epoch < 100; epoch++) a.room.network.send(b.self, adopt(epoch))
   await world.clock.settle()
-  expect(b.messages.map(({ message }) => message)).toEqual(Array.from({ length: 100 }, (_, epoch) => adopt(epoch)))
+  expect(b.messages.map(({ message }) => message)).toEqual(
+    Array.from({ length: 100 }, (_, epoch) => adopt(epoch)),
+  )
   expect(b.messages[0]?.from).toBe(a.self)
 })
 
@@ -208,7 +210,10 @@ test('operations.fetch() gets code from its owner, or from another member, and c
   const missing = b.room.operations.fetch(`${'1'.repeat(64)}#add1` as OperationHash, a.self)
   const outcomes = Promise.allSettled([refused, missing])
   await world.clock.advance(15_000)
-  expect((await outcomes).map((one) => one.status === 'rejected' && one.reason.code)).toEqual(['E_CODE_HASH', 'E_NO_FUNCTION'])
+  expect((await outcomes).map((one) => one.status === 'rejected' && one.reason.code)).toEqual([
+    'E_CODE_HASH',
+    'E_NO_FUNCTION',
+  ])
 })
 
 test('a peer of another room, or with a cut invite, is refused with E_AUTH', async () => {

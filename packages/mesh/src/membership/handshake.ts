@@ -1,4 +1,4 @@
-import { type Clock, type PeerRole, ShoalError } from '@shoal/scheduler'
+import { type Clock, type CloseReason, type PeerRole, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { readRefused } from '../wire/control.ts'
 import { type FrameType, frameTypes, protocol } from '../wire/frames.ts'
@@ -74,22 +74,34 @@ export function shakeHands(options: HandshakeOptions): Promise<Remote> {
   return new Promise((resolve, reject) => {
     let theirs: { readonly hello: Hello; readonly body: Uint8Array } | null = null
     let isOver = false
+    let failure: ShoalError | null = null
 
-    const finish = (error: ShoalError | null, isTheirs = false): void => {
+    const succeed = (hello: Hello): void => {
       if (isOver) return
       isOver = true
       cancelTimer()
-      if (error === null) return resolve(remoteOf((theirs as { readonly hello: Hello }).hello))
-      if (isTheirs) pipe.close()
-      else pipe.end(error)
-      reject(error)
+      resolve(remoteOf(hello))
     }
-    const cancelTimer = clock.setTimer(clock.now() + limits.helloTimeoutMs, () => finish(timeoutError()))
+    /** Refuses: the promise ends with the link, by when the other side may have refused, too. */
+    const refuse = (error: ShoalError): void => {
+      if (isOver) return
+      isOver = true
+      cancelTimer()
+      failure = error
+      pipe.end(error)
+    }
+    const refusedBy = (body: Uint8Array): void => {
+      const { code, message, epoch } = readRefused(body)
+      // Both sides may find the other's epoch stale: theirs is what this side can mend.
+      if (failure === null || code === 'E_EPOCH_STALE') failure = refusedByPeer(code, message, epoch)
+      pipe.close()
+    }
+    const cancelTimer = clock.setTimer(clock.now() + limits.helloTimeoutMs, () => refuse(timeoutError()))
 
     /** Frames wait while WebCrypto works, so that they are read in order. */
     const slowly = (work: () => Promise<void>): void => {
       pipe.hold()
-      work().catch((error: unknown) => finish(asShoalError(error)))
+      work().catch((error: unknown) => refuse(asShoalError(error)))
     }
 
     const onHello = async (body: Uint8Array): Promise<void> => {
@@ -104,27 +116,24 @@ export function shakeHands(options: HandshakeOptions): Promise<Remote> {
     const onProof = async (body: Uint8Array): Promise<void> => {
       if (theirs === null) throw authRequired(frameTypes.proof)
       await checkProof(options, theirs.hello, readProof(body), myBody, theirs.body)
-      if (!isOver) options.admit(remoteOf(theirs.hello))
-      finish(null)
+      if (isOver) return
+      options.admit(remoteOf(theirs.hello))
+      succeed(theirs.hello)
     }
 
-    pipe.onClose((reason) =>
-      finish(
-        new ShoalError('E_DIAL', `Cannot join a peer as its link must stay open: it closed (${reason})`),
-        true,
-      ),
-    )
+    pipe.onClose((reason) => {
+      isOver = true
+      cancelTimer()
+      reject(failure ?? closedError(reason))
+    })
     pipe.setReader({
       bytesMax: limits.helloBytesMax,
       framesPerS: 16,
       onFrame(type: FrameType, body: Uint8Array) {
-        if (isOver) return
-        if (type === frameTypes.refused) {
-          const { code, message, epoch } = readRefused(body)
-          finish(refusedByPeer(code, message, epoch), true)
-        } else if (type === frameTypes.hello && theirs === null) slowly(() => onHello(body))
+        if (type === frameTypes.refused) refusedBy(body)
+        else if (type === frameTypes.hello && theirs === null) slowly(() => onHello(body))
         else if (type === frameTypes.proof) slowly(() => onProof(body))
-        else finish(authRequired(type))
+        else refuse(authRequired(type))
       },
     })
     pipe.send(frameTypes.hello, myBody)
@@ -236,6 +245,10 @@ async function transcriptOf(
 
 function remoteOf(hello: Hello): Remote {
   return { peer: hello.peer, role: hello.role, epoch: hello.epoch }
+}
+
+function closedError(reason: CloseReason): ShoalError {
+  return new ShoalError('E_DIAL', `Cannot join a peer as its link must stay open: it closed (${reason})`)
 }
 
 function timeoutError(): ShoalError {

@@ -74,7 +74,15 @@ let inFlight: (() => number) | null = null
 function countCryptoCalls(): () => number {
   if (inFlight !== null) return inFlight
   let count = 0
-  for (const name of ['digest', 'sign', 'verify', 'importKey', 'exportKey', 'deriveBits', 'generateKey'] as const) {
+  for (const name of [
+    'digest',
+    'sign',
+    'verify',
+    'importKey',
+    'exportKey',
+    'deriveBits',
+    'generateKey',
+  ] as const) {
     const original = crypto.subtle[name].bind(crypto.subtle) as (...args: unknown[]) => Promise<unknown>
     const counted = (...args: unknown[]): Promise<unknown> => {
       count++
@@ -154,7 +162,9 @@ export async function createTestWorld(): Promise<TestWorld> {
       return listen(name, room, transport)
     },
     async meet(...peers) {
-      await clock.until(() => peers.every((one) => peers.every((two) => one === two || one.peers().includes(two.self))))
+      await clock.until(() =>
+        peers.every((one) => peers.every((two) => one === two || one.peers().includes(two.self))),
+      )
     },
   }
 }

@@ -34,7 +34,10 @@ export interface Pipe {
   release(): void
   /** Reports an error to the log and to the sender; the pipe goes on. */
   refuse(error: unknown): void
-  /** Tells the sender why, and closes a moment later so that the word gets out. */
+  /**
+   * Tells the sender why, and closes a moment later so that the word gets out. Until then only the
+   * other side's own last word is read.
+   */
   end(error: ShoalError): void
   onClose(listener: (reason: CloseReason) => void): void
   close(): void
@@ -85,6 +88,7 @@ export function createPipe(options: PipeOptions): Pipe {
       isEnding = true
       onRefused(error)
       tell(error)
+      pipe.release()
       clock.setTimer(clock.now() + lastWordMs, () => link.close())
     },
     onClose(listener) {
@@ -107,19 +111,25 @@ export function createPipe(options: PipeOptions): Pipe {
   }
 
   function receive(message: Uint8Array): void {
-    if (isEnding) return
-    if (!isHeld) return read(message)
+    if (!isHeld) {
+      read(message)
+      return
+    }
     heldBytes += message.length
     if (heldBytes > limits.heldBytesMax) {
       const text = `Cannot keep early frames as they must be at most ${limits.heldBytesMax} bytes: current value is ${heldBytes}`
       held = []
-      return pipe.end(new ShoalError('E_TOO_LARGE', text))
+      pipe.end(new ShoalError('E_TOO_LARGE', text))
+      return
     }
     held.push(message)
   }
 
   function read(message: Uint8Array): void {
-    if (isEnding) return
+    if (isEnding) {
+      readLastWord(message)
+      return
+    }
     try {
       const isInOrder = countFrame(message)
       if (!rate.take(reader.framesPerS)) {
@@ -132,6 +142,16 @@ export function createPipe(options: PipeOptions): Pipe {
       reader.onFrame(frame.type, frame.body)
     } catch (error) {
       pipe.refuse(error)
+    }
+  }
+
+  /** Two sides may refuse each other at once: each still has to hear why the other did. */
+  function readLastWord(message: Uint8Array): void {
+    try {
+      const frame = decodeFrame(message, limits.helloBytesMax)
+      if (frame.type === frameTypes.refused) reader.onFrame(frame.type, frame.body)
+    } catch {
+      // Refused already: there is nothing left to refuse.
     }
   }
 
