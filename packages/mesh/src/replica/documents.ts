@@ -50,8 +50,8 @@ export interface Documents {
   dropped(): readonly DocumentName[]
   /** Takes a lane's tombstone away: its member is back. */
   undrop(name: DocumentName): void
-  /** Equal for replicas that hold equal contents; state vectors do not show that. */
-  contentHash(): string
+  /** By document that holds anything; equal for equal contents, which state vectors do not show. */
+  contentHashes(): ReadonlyMap<DocumentName, string>
   close(): void
 }
 
@@ -150,13 +150,13 @@ class DocumentSet implements Documents {
     this.#tombstones.delete(name)
   }
 
-  contentHash(): string {
-    return sha256Hex(
-      this.all()
-        .map(describe)
-        .filter((text) => text !== '')
-        .join('\n'),
-    )
+  contentHashes(): ReadonlyMap<DocumentName, string> {
+    const hashes = new Map<DocumentName, string>()
+    for (const document of this.all()) {
+      const text = describe(document)
+      if (text !== '') hashes.set(document.name, sha256Hex(text))
+    }
+    return hashes
   }
 
   close(): void {
@@ -224,9 +224,9 @@ function bindRestored(document: ReplicatedDocument, writers: Writers): void {
 
 function describe(document: ReplicatedDocument): string {
   const arrays = document.kind === 'lane' ? laneArrays : jobArrays
-  const lines: string[] = [document.name]
+  const lines: string[] = []
   for (const array of arrays) {
     for (const entry of document.array(array).toArray()) lines.push(`${array} ${sha256Hex(entry)}`)
   }
-  return lines.length === 1 ? '' : lines.join('\n')
+  return lines.join('\n')
 }

@@ -66,8 +66,8 @@ export interface ReplicaExtras {
   flush(): void
   /** Drops the lanes of gone members that nobody needs; runs by itself with each periodic sync. */
   dropRetiredLanes(): number
-  /** Equal for replicas that hold equal documents. */
-  contentHash(): string
+  /** Of each document that holds anything, by name: equal for replicas with equal contents. */
+  contentHashes(): ReadonlyMap<DocumentName, string>
   stats(): ReplicaStats
 }
 
@@ -175,8 +175,8 @@ class YjsReplica implements Replica, ReplicaExtras {
     return retired.length
   }
 
-  contentHash(): string {
-    return this.#documents.contentHash()
+  contentHashes(): ReadonlyMap<DocumentName, string> {
+    return this.#documents.contentHashes()
   }
 
   stats(): ReplicaStats {
