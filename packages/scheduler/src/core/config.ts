@@ -6,6 +6,8 @@ export interface SchedulerConfig {
   readonly takeoverStepMs: number
   /** An owner that was never seen here gets this long to show up: documents arrive before peers. */
   readonly ownerUnseenMs: number
+  /** A member that lost all of several others at once is likely the one that was cut off: it waits this long. */
+  readonly isolatedMs: number
   /** Period of the audit that repairs lost messages. */
   readonly auditMs: number
   /** An ended job stays readable this long, for peers that were away. */
@@ -30,6 +32,7 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   adoptGraceMs: 300,
   takeoverStepMs: 1000,
   ownerUnseenMs: 4000,
+  isolatedMs: 5000,
   auditMs: 2000,
   lingerMs: 60_000,
   noProcessorMs: 10_000,

@@ -1,13 +1,22 @@
+import type { Claim } from '../model/claim.ts'
 import { type JobId, nestedBase, type PeerId } from '../model/ids.ts'
 import type { TaskSpec } from '../model/task.ts'
+import { hash32 } from '../policy/own.ts'
 import type { StepContext } from './context.ts'
 import { feed } from './ended.ts'
-import { findTask, type JobState, TaskState } from './state.ts'
+import { findTask, type JobState, TaskState, taskAt } from './state.ts'
 import { makeReady, makeWaiting } from './transitions.ts'
 
-/** Attempt numbers of an epoch start here: unique within a job over all its owners. */
-export function firstAttemptOf(epoch: number): number {
-  return epoch * 2 ** 20
+/** Numbers that one claim has for its attempts, and for the tasks that bodies spawn under it. */
+const numbersPerClaim = 2 ** 22
+
+/**
+ * Where the numbers of a claim start. Both sides of a partition may claim the same epoch: the peer's
+ * hash keeps their numbers apart, so that one attempt or child is never taken for another.
+ */
+export function firstNumberOf(claim: Claim): number {
+  if (claim.epoch <= 1) return 2 ** 20
+  return (claim.epoch * 2 ** 20 + (hash32(claim.peer) >>> 12)) * numbersPerClaim
 }
 
 export function openJob(ctx: StepContext, id: JobId, name: string, creator: PeerId): JobState {
@@ -23,13 +32,14 @@ export function openJob(ctx: StepContext, id: JobId, name: string, creator: Peer
     isSealed: false,
     isEnded: false,
     tasks: [],
-    nested: [],
+    nested: new Map(),
     children: new Map(),
     total: 0,
     done: 0,
     failed: 0,
     cancelled: 0,
-    nextAttempt: firstAttemptOf(1),
+    nextAttempt: firstNumberOf({ peer: creator, epoch: 1 }),
+    nextNested: nestedBase,
   }
   ctx.state.jobs.set(id, job)
   ctx.emit({ type: 'notify', notice: { type: 'job-opened', job: id, name } })
@@ -38,11 +48,10 @@ export function openJob(ctx: StepContext, id: JobId, name: string, creator: Peer
 
 /** Adds a task to a job, once. Gives `null` when it was there already. */
 export function addTask(ctx: StepContext, job: JobState, spec: TaskSpec): TaskState | null {
-  const list = spec.no < nestedBase ? job.tasks : job.nested
-  const index = spec.no < nestedBase ? spec.no : spec.no - nestedBase
-  if (list[index] !== undefined) return null
+  if (taskAt(job, spec.no) !== undefined) return null
   const task = new TaskState(job, spec)
-  list[index] = task
+  if (spec.no < nestedBase) job.tasks[spec.no] = task
+  else job.nested.set(spec.no, task)
   job.total++
   if (spec.parent !== null) job.children.set(childKey(spec.parent.attempt, spec.parent.seq), spec.no)
   const watched = ctx.state.foreignWatches.get(job.id)

@@ -150,8 +150,8 @@ export function refuseAttempt(ctx: StepContext, task: TaskState): void {
 /** Children of an attempt that will not come back: the next attempt spawns its own. */
 function cancelChildren(ctx: StepContext, task: TaskState): void {
   if (task.job.children.size === 0) return
-  for (const child of task.job.nested) {
-    if (child === undefined || isFinal(child.status)) continue
+  for (const child of task.job.nested.values()) {
+    if (isFinal(child.status)) continue
     const parent = child.spec.parent
     if (parent?.no === task.spec.no && parent.attempt === task.attempt) {
       cancelTask(ctx, child, 'the body that spawned it was lost')

@@ -53,6 +53,12 @@ function losePeer(ctx: StepContext, id: PeerId, cause: 'left' | 'dead'): void {
   if (peer === undefined) return
   state.peers.delete(id)
   state.story.add(state.now, id, cause)
+  if (peer.role === 'member') {
+    state.memberLossesAt = [
+      ...state.memberLossesAt.filter((at) => at > state.now - state.config.isolatedMs),
+      state.now,
+    ]
+  }
   for (const processor of [...state.processors.values()]) {
     if (processor.peer === peer) loseProcessor(ctx, processor, cause)
   }

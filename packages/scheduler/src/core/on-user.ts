@@ -1,4 +1,4 @@
-import { nestedBase, type PeerId } from '../model/ids.ts'
+import type { PeerId } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
 import type { OutcomeRecord } from '../model/records.ts'
 import type { TaskSpec } from '../model/task.ts'
@@ -134,7 +134,7 @@ export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'sub
     const key = childKey(attempt, seq)
     let no = job.children.get(key)
     if (no === undefined) {
-      no = nestedBase + job.nested.length + specs.length
+      no = job.nextNested++
       specs.push({ no, operation, args, needs, options, parent: { no: message.parent.no, attempt, seq } })
     }
     accepted.push({ seq, no })

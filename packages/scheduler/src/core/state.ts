@@ -74,7 +74,7 @@ export interface JobState {
   isEnded: boolean
   readonly tasks: (TaskState | undefined)[]
   /** Tasks that bodies spawned; numbers from `nestedBase` on. */
-  readonly nested: (TaskState | undefined)[]
+  readonly nested: Map<number, TaskState>
   /** `attempt:seq` of a spawn request -> task number. */
   readonly children: Map<string, number>
   total: number
@@ -82,6 +82,8 @@ export interface JobState {
   failed: number
   cancelled: number
   nextAttempt: number
+  /** Number of the next task that a body spawns. */
+  nextNested: number
 }
 
 export interface PeerState {
@@ -201,6 +203,8 @@ export interface SchedulerState {
     JobId,
     { readonly by: PeerId; readonly epoch: number; readonly record: OutcomeRecord }[]
   >
+  /** When other members were lost, newest last. */
+  memberLossesAt: number[]
   readonly cancels: PendingCancel[]
   readonly story: Story
   /** `task-*` notices are made only when somebody listens. */
@@ -252,6 +256,7 @@ export function createState(options: {
     orphans: new Map(),
     foreignWatches: new Map(),
     earlyOutcomes: new Map(),
+    memberLossesAt: [],
     cancels: [],
     story: new Story(4096),
     wantsTaskNotices: false,
@@ -264,7 +269,7 @@ export function wakeAtOf(state: SchedulerState): number {
 }
 
 export function taskAt(job: JobState, no: number): TaskState | undefined {
-  return no < nestedBase ? job.tasks[no] : job.nested[no - nestedBase]
+  return no < nestedBase ? job.tasks[no] : job.nested.get(no)
 }
 
 export function findTask(state: SchedulerState, ref: TaskRef): TaskState | undefined {
@@ -278,7 +283,7 @@ export function refOf(task: TaskState): TaskRef {
 
 export function* tasksOf(job: JobState): Generator<TaskState> {
   for (const task of job.tasks) if (task !== undefined) yield task
-  for (const task of job.nested) if (task !== undefined) yield task
+  yield* job.nested.values()
 }
 
 export function isFinal(status: TaskStatus): boolean {

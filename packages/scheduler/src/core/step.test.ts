@@ -363,6 +363,26 @@ test('[CL4] the lowest epoch decides an outcome that two owners wrote', () => {
   expect(findTask(state, { job, no: 0 })?.outcome).toMatchObject({ value: value(1) })
 })
 
+test('[CL6] a member that lost all others at once waits before it claims their jobs', () => {
+  const { state, feed } = world({ isReplicated: true })
+  const other = 'other' as PeerId
+  join(feed, far, 1)
+  join(feed, other, 1)
+  feed({
+    type: 'records-arrived',
+    records: [
+      { type: 'job', by: far, job, name: 'j' },
+      { type: 'specs', job, specs: [spec(0)] },
+    ],
+  })
+  feed({ type: 'peer-left', peer: other, cause: 'dead' }, 100)
+  feed({ type: 'peer-left', peer: far, cause: 'dead' }, 100)
+  feed({ type: 'time-passed' }, 2000)
+  expect(state.jobs.get(job)?.isMine).toBe(false)
+  feed({ type: 'time-passed' }, 7200)
+  expect(state.jobs.get(job)?.isMine).toBe(true)
+})
+
 test('[ST1] an idle peer gets the unstarted tasks of a loaded one', () => {
   const { state, feed } = world({ workers: 0 })
   join(feed, far, 1)

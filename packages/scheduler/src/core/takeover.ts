@@ -3,8 +3,8 @@ import type { JobId, PeerId } from '../model/ids.ts'
 import { rankSuccessors } from '../policy/own.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
-import { firstAttemptOf, resolveNeeds } from './jobs.ts'
-import { isFinal, type JobState, tasksOf } from './state.ts'
+import { firstNumberOf, resolveNeeds } from './jobs.ts'
+import { isFinal, type JobState, type SchedulerState, tasksOf } from './state.ts'
 import { makeWaiting } from './transitions.ts'
 
 /**
@@ -29,7 +29,18 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
   const job = ctx.state.jobs.get(id)
   if (job === undefined || job.isEnded || job.isMine || job.claim.epoch !== epoch) return
   if (ctx.state.peers.has(job.claim.peer)) return
+  if (isCutOff(ctx.state)) {
+    const at = ctx.state.now + ctx.state.config.isolatedMs
+    ctx.state.timers.arm(at, { type: 'takeover', job: id, epoch })
+    return
+  }
   claim(ctx, job, Math.max(2, epoch + 1))
+}
+
+/** This member lost several others just now and none is left: they are more likely well than all dead. */
+function isCutOff(state: SchedulerState): boolean {
+  for (const peer of state.peers.values()) if (peer.role === 'member' && peer.id !== state.self) return false
+  return state.memberLossesAt.filter((at) => at > state.now - state.config.isolatedMs).length > 1
 }
 
 /**
@@ -38,13 +49,13 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
  */
 export function onStale(ctx: StepContext, id: JobId, epoch: number): void {
   const job = ctx.state.jobs.get(id)
-  if (job?.isMine !== true || epoch <= job.claim.epoch) return
+  if (job?.isMine !== true || epoch < job.claim.epoch) return
   ctx.state.timers.arm(ctx.state.now + ctx.state.config.ownerUnseenMs, { type: 'reclaim', job: id, epoch })
 }
 
 export function onReclaimDue(ctx: StepContext, id: JobId, epoch: number): void {
   const job = ctx.state.jobs.get(id)
-  if (job?.isMine !== true || job.isEnded || job.claim.epoch >= epoch) return
+  if (job?.isMine !== true || job.isEnded || job.claim.epoch > epoch) return
   standDown(ctx, job)
   claim(ctx, job, epoch + 1)
 }
@@ -54,7 +65,8 @@ function claim(ctx: StepContext, job: JobState, epoch: number): void {
   job.claim = { peer: state.self, epoch }
   job.isMine = true
   job.isAdopting = true
-  job.nextAttempt = Math.max(job.nextAttempt, firstAttemptOf(epoch))
+  job.nextAttempt = firstNumberOf(job.claim)
+  job.nextNested = firstNumberOf(job.claim)
   job.adoptPending = new Set(state.peers.keys())
   state.story.add(state.now, job.id, 'claimed at epoch', epoch)
   ctx.write({ type: 'claim', by: state.self, job: job.id, epoch })
