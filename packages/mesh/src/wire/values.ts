@@ -28,8 +28,8 @@ import {
   schemaError,
 } from './validate.ts'
 
-/** Largest task number; job documents roll over long before. */
-export const taskNoMax: number = 2 ** 31 - 1
+/** Largest task number: children are numbered per claim, far apart. */
+export const taskNoMax: number = Number.MAX_SAFE_INTEGER
 const priorityMax = 1e9
 
 export function readNo(value: unknown): number {

@@ -1,3 +1,4 @@
+import { type Claim, isNewerClaim } from '../model/claim.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId } from '../model/ids.ts'
 import type { AttemptOutcome, AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
 import { nextAverageMs } from '../policy/estimate.ts'
@@ -5,6 +6,7 @@ import type { StepContext } from './context.ts'
 import { Deque } from './deque.ts'
 import type { CallEnded } from './events.ts'
 import type { ExecutorJob, ExecutorProcessor, HeldAttempt, SchedulerState } from './state.ts'
+import { applyClaim } from './takeover.ts'
 
 /*
  * The executing half of a peer: it takes attempts from any owner, queues them per processor, hands
@@ -15,10 +17,15 @@ import type { ExecutorJob, ExecutorProcessor, HeldAttempt, SchedulerState } from
 /** `true` when the sender may command this job here; an older owner is told so. */
 function isCurrentOwner(ctx: StepContext, from: PeerId, job: JobId, epoch: number): boolean {
   const known = ctx.state.executor.jobs.get(job)
-  if (known !== undefined && known.epoch > epoch) {
-    ctx.send(from, { type: 'stale', job, epoch: known.epoch })
+  const replicated = ctx.state.jobs.get(job)
+  const obeyed = known === undefined ? null : { peer: known.owner, epoch: known.epoch }
+  const newest = newerOf(obeyed, replicated?.claim ?? null)
+  if (newest !== null && isNewerClaim(newest, { peer: from, epoch })) {
+    ctx.send(from, { type: 'stale', job, epoch: newest.epoch })
     return false
   }
+  // A command is as good a word of a claim as the documents: an owner that hears it stands down.
+  if (replicated !== undefined) applyClaim(ctx, replicated, from, epoch)
   const heardAt = ctx.state.now
   if (known === undefined) ctx.state.executor.jobs.set(job, { owner: from, epoch, heardAt, held: new Map() })
   else {
@@ -27,6 +34,11 @@ function isCurrentOwner(ctx: StepContext, from: PeerId, job: JobId, epoch: numbe
     known.heardAt = heardAt
   }
   return true
+}
+
+function newerOf(left: Claim | null, right: Claim | null): Claim | null {
+  if (left === null || right === null) return left ?? right
+  return isNewerClaim(right, left) ? right : left
 }
 
 export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'assign'>): void {
