@@ -75,7 +75,7 @@ function makePeer(rng: SimRng, index: number, role: PeerRole, isCalm: boolean): 
     role,
     startsAtMs: !isCalm && rng.chance(0.2) ? rng.between(0, 6000) : rng.between(0, 200),
     processors: makeProcessors(rng, id, rng.int(4)),
-    clockOffsetMs: rng.int(600_000) - 288_000,
+    clockOffsetMs: rng.int(600_000),
     clockRate: rng.pick([1, 1, 1 + 1 / 1024, 1 - 1 / 1024]),
   }
 }

@@ -53,7 +53,7 @@ export function makeWorkload(rng: SimRng, shape: WorldShape): readonly SimAction
     const peer = rng.pick(members)
     const id = `j${number}` as JobId
     const startsAtMs = (shape.peers[peer]?.startsAtMs ?? 0) + rng.between(0, shape.horizonMs / 3)
-    const specs = makeSpecs(rng, jobs)
+    const specs = makeSpecs(rng, jobs, shape.isCalm)
     jobs.push({ id, peer, specs })
     actions.push(...submissions(rng, { id, peer, specs }, startsAtMs))
     for (const watcher of members) {
@@ -96,7 +96,7 @@ function submissions(rng: SimRng, job: JobPlan, startsAtMs: number): SimAction[]
 
 type Form = 'map' | 'chain' | 'fan' | 'random'
 
-function makeSpecs(rng: SimRng, earlier: readonly JobPlan[]): TaskSpec[] {
+function makeSpecs(rng: SimRng, earlier: readonly JobPlan[], isCalm: boolean): TaskSpec[] {
   const form = rng.pick<Form>(['map', 'map', 'chain', 'fan', 'random', 'random'])
   const count = form === 'chain' ? 2 + rng.int(5) : 2 + rng.int(14)
   const job = `j${earlier.length}` as JobId
@@ -108,7 +108,7 @@ function makeSpecs(rng: SimRng, earlier: readonly JobPlan[]): TaskSpec[] {
       inner.length === 0
         ? noNeeds
         : inner.map((task, index) => ({ index: rng.chance(0.1) ? -1 : index, task }))
-    const { program, options } = makeTask(rng)
+    const { program, options } = makeTask(rng, isCalm)
     return { no, operation: simOperation, args: packProgram(program), needs, options, parent: null }
   })
 }
@@ -122,7 +122,7 @@ function needsOf(rng: SimRng, form: Form, no: number, count: number): number[] {
   return [...needs]
 }
 
-function makeTask(rng: SimRng): { program: SimProgram; options: TaskOptionsRecord } {
+function makeTask(rng: SimRng, isCalm: boolean): { program: SimProgram; options: TaskOptionsRecord } {
   const program: SimProgram = {
     seed: rng.int(2 ** 32),
     runMs: rng.pick([0, 1, 5, 20, 100, 400]),
@@ -149,7 +149,7 @@ function makeTask(rng: SimRng): { program: SimProgram; options: TaskOptionsRecor
   }
   if (dice < 0.12) return { program: { ...program, runMs: 400 }, options: { ...options, timeoutMs: 100 } }
   if (dice < 0.14) return { program: { ...program, kills: 'processor' }, options }
-  if (dice < 0.145) return { program: { ...program, kills: 'peer' }, options }
+  if (dice < 0.145 && !isCalm) return { program: { ...program, kills: 'peer' }, options }
   if (dice < 0.22) return { program: { ...program, children: 1 + rng.int(3), depth: rng.int(2) }, options }
   return { program, options }
 }
