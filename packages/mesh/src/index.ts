@@ -1,7 +1,20 @@
 export { createInvite, formatInvite, parseInvite, type RoomInvites } from './invite.ts'
 export { limits } from './limits.ts'
 export { createIdentity, type Identity, identityFromSeed } from './membership/crypto.ts'
+export { createWorkerClock } from './membership/worker-clock.ts'
 export { operationHash } from './operations.ts'
+export {
+  createReplica,
+  type DocumentName,
+  memoryReplicaStorage,
+  type ReplicaExtras,
+  type ReplicaLimits,
+  type ReplicaOptions,
+  type ReplicaStats,
+  type ReplicaStorage,
+  replicaLimits,
+  type StoredDocument,
+} from './replica/index.ts'
 export { openRoom, type ReplicaFactory, type RoomOptions } from './room.ts'
 export type * from './room.types.ts'
 export { createSystemClock, createSystemRng } from './transport/clock.ts'

@@ -2,8 +2,10 @@ import type {
   Clock,
   DetectorOptions,
   Message,
+  Network,
   OperationStore,
   PeerId,
+  PeerRole,
   Replica,
   ReplicaNetwork,
   Rng,
@@ -12,13 +14,14 @@ import type {
 } from '@shoal/scheduler'
 import { keysOf } from './invite.ts'
 import { limits } from './limits.ts'
-import { createIdentity, type Identity } from './membership/crypto.ts'
+import { createIdentity, type Identity, type RoomKeys } from './membership/crypto.ts'
 import { createPeers, type Peers } from './membership/peers.ts'
-import { createOperations, type Operations } from './operations.ts'
+import { createOperations, type OperationsOptions } from './operations.ts'
+import { createReplica } from './replica/index.ts'
 import type { Invite, Refusal, Room, RoomHealth } from './room.types.ts'
 import { createListeners, type Listeners } from './transport/listeners.ts'
 
-/** Makes the replica of a member; see `replica/index.ts`. */
+/** Makes the replica of a member. */
 export type ReplicaFactory = (parts: {
   readonly self: PeerId
   readonly network: ReplicaNetwork
@@ -42,7 +45,7 @@ export interface RoomOptions {
   readonly identity?: Identity
   /** When silence is suspicion, and death; defaults 500 / 1500 / 3000 ms. */
   readonly detector?: Partial<DetectorOptions>
-  /** Absent: nothing is replicated. Never called for contributors. */
+  /** Default: {@link createReplica}. Never called for contributors. */
   readonly createReplica?: ReplicaFactory
 }
 
@@ -55,97 +58,125 @@ const earlyMessagesMax = 4096
  * @throws ShoalError `E_INSECURE_CONTEXT` where the platform has no WebCrypto
  */
 export async function openRoom(options: RoomOptions): Promise<Room> {
-  const { invite, transport, clock } = options
-  const random = options.random ?? ((length: number) => crypto.getRandomValues(new Uint8Array(length)))
-  const rng = createRng(random)
-  const keys = await keysOf(invite)
+  const keys = await keysOf(options.invite)
   const identity = options.identity ?? (await createIdentity())
-  const { role } = invite
-  const report = (error: unknown): void => console.error(error)
-  const refusals = createListeners<[Refusal]>(report)
-  const healths = createListeners<[RoomHealth]>(report)
-  const inbox = createInbox(clock, report)
-  const members = createMembers(report)
-  const operations: Operations = createOperations({
+  return new OpenedRoom(options, keys, identity)
+}
+
+class OpenedRoom implements Room {
+  readonly self: PeerId
+  readonly role: PeerRole
+  readonly invite: Invite
+  readonly network: Network
+  readonly replica: Replica | null
+  readonly operations: OperationStore
+  readonly onHealth: Room['onHealth']
+  readonly onRefused: Room['onRefused']
+  readonly #transport: Transport
+  readonly #peers: Peers
+  readonly #healths: Listeners<[RoomHealth]> = createListeners(report)
+  readonly #stopOnline: () => void
+  #left: Promise<void> | null = null
+
+  constructor(options: RoomOptions, keys: RoomKeys, identity: Identity) {
+    const { clock, transport, invite } = options
+    const random = options.random ?? randomBytes
+    const rng = createRng(random)
+    const refusals: Listeners<[Refusal]> = createListeners(report)
+    const inbox = createInbox(clock)
+    const members = createMembers()
+    const operations = createOperations(operationPorts(clock, () => this.#peers))
+    this.self = identity.peer
+    this.role = invite.role
+    this.invite = invite
+    this.operations = operations
+    this.onHealth = this.#healths.add
+    this.onRefused = refusals.add
+    this.#transport = transport
+    this.#peers = createPeers({
+      transport,
+      clock,
+      rng,
+      random,
+      identity,
+      keys,
+      role: invite.role,
+      room: invite.room,
+      epoch: options.epoch ?? 1,
+      detector: options.detector ?? {},
+      hooks: {
+        onView: (event) => {
+          inbox.view(event)
+          if (event.type === 'peer-joined' || event.type === 'peer-left')
+            clock.defer(() => this.#tellHealth())
+        },
+        onMember: members.present,
+        onMessages: inbox.messages,
+        onReplica: members.message,
+        onWanted: operations.onWanted,
+        onOperation: operations.onAnswer,
+        onRefused: refusals.emit,
+      },
+    })
+    this.network = {
+      send: (to, message) => this.#peers.session(to)?.sendMessage(message),
+      onMessage: inbox.onMessage,
+      onView: inbox.onView,
+    }
+    const network = members.network(this.#peers)
+    const parts = { self: this.self, network, clock, rng, operations, onRefused: refusals.emit }
+    this.replica = this.role === 'member' ? (options.createReplica ?? createReplica)(parts) : null
+    this.#stopOnline = transport.onOnline(() => this.#tellHealth())
+  }
+
+  get epoch(): number {
+    return this.#peers.epoch
+  }
+
+  health(): RoomHealth {
+    return healthOf(this.#transport.isOnline, this.role, this.#peers)
+  }
+
+  leave(): Promise<void> {
+    this.#left ??= this.#leave()
+    return this.#left
+  }
+
+  async #leave(): Promise<void> {
+    this.#stopOnline()
+    this.replica?.close()
+    await this.#peers.leave()
+  }
+
+  #tellHealth(): void {
+    this.#healths.emit(this.health())
+  }
+}
+
+/** Listeners that throw harm nobody else. */
+function report(error: unknown): void {
+  console.error(error)
+}
+
+function randomBytes(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length))
+}
+
+function operationPorts(clock: Clock, peers: () => Peers): OperationsOptions {
+  return {
     clock,
     ask(peer, request, hash) {
-      const session = peers.session(peer)
+      const session = peers().session(peer)
       session?.want(request, hash)
       return session !== null
     },
-    reply: (peer, request, text) => peers.session(peer)?.sendOperation(request, text),
-    members: () => remoteMembers(peers),
-  })
-  const peers: Peers = createPeers({
-    transport,
-    clock,
-    rng,
-    random,
-    identity,
-    keys,
-    role,
-    room: invite.room,
-    epoch: options.epoch ?? 1,
-    detector: options.detector ?? {},
-    hooks: {
-      onView(event) {
-        inbox.view(event)
-        if (event.type === 'peer-joined' || event.type === 'peer-left') clock.defer(tellHealth)
-      },
-      onMember: members.present,
-      onMessages: inbox.messages,
-      onReplica: members.message,
-      onWanted: operations.onWanted,
-      onOperation: operations.onAnswer,
-      onRefused: (refusal) => refusals.emit(refusal),
-    },
-  })
-  const replica =
-    role === 'member' && options.createReplica !== undefined
-      ? options.createReplica({
-          self: identity.peer,
-          network: members.network(peers),
-          clock,
-          rng,
-          operations,
-          onRefused: (refusal) => refusals.emit(refusal),
-        })
-      : null
-  const health = (): RoomHealth => healthOf(transport.isOnline, role, peers)
-  const tellHealth = (): void => healths.emit(health())
-  const stopOnline = transport.onOnline(tellHealth)
-  let left: Promise<void> | null = null
-
-  return {
-    self: identity.peer,
-    get epoch() {
-      return peers.epoch
-    },
-    role,
-    invite,
-    network: {
-      send: (to, message) => peers.session(to)?.sendMessage(message),
-      onMessage: inbox.onMessage,
-      onView: inbox.onView,
-    },
-    replica,
-    operations,
-    health,
-    onHealth: healths.add,
-    onRefused: refusals.add,
-    leave() {
-      left ??= (async () => {
-        stopOnline()
-        replica?.close()
-        await peers.leave()
-      })()
-      return left
-    },
+    reply: (peer, request, text) => peers().session(peer)?.sendOperation(request, text),
+    members: () => remoteMembers(peers()),
   }
 }
 
 /** What arrives before the runtime listens is kept for it: peers as they are then, messages in order. */
-function createInbox(clock: Clock, report: (error: unknown) => void) {
+function createInbox(clock: Clock) {
   const views: Listeners<[ViewEvent]> = createListeners(report)
   const messages: Listeners<[PeerId, Message]> = createListeners(report)
   const joined = new Map<PeerId, ViewEvent>()
@@ -183,7 +214,7 @@ function createInbox(clock: Clock, report: (error: unknown) => void) {
 }
 
 /** The members' side channel for their replicas. */
-function createMembers(report: (error: unknown) => void) {
+function createMembers() {
   const present: Listeners<[PeerId, boolean]> = createListeners(report)
   const messages: Listeners<[PeerId, Uint8Array]> = createListeners(report)
   return {
