@@ -6,10 +6,9 @@ import {
   type ReplicatedRecord,
   ShoalError,
 } from '@shoal/scheduler'
-import { unpackBody } from '../wire/body.ts'
-import { asJobId, asText, asTuple, asUint } from '../wire/validate.ts'
 import { unpackOutcomes, unpackProfile, unpackSpecBatch } from './batch.ts'
 import { type ArrayName, type Arrival, jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
+import { unpackLaneRecord } from './lane.ts'
 import { sha256Hex } from './sha256.ts'
 import type { Writers } from './writers.ts'
 
@@ -50,18 +49,8 @@ function readEntry(
   switch (array) {
     case 'profile':
       return { type: 'profile', by, profile: unpackProfile(bytes) }
-    case 'jobs': {
-      const [id, name] = asTuple(unpackBody(bytes), 2, 'a job')
-      return { type: 'job', by, job: asJobId(id, 'the id of a job'), name: asText(name, 'the name of a job') }
-    }
-    case 'claims': {
-      const [id, epoch] = asTuple(unpackBody(bytes), 2, 'a claim')
-      return { type: 'claim', by, job: asJobId(id, 'the id of a job'), epoch: asUint(epoch, 'an epoch') }
-    }
-    case 'ended': {
-      const [id] = asTuple(unpackBody(bytes), 1, 'the end of a job')
-      return { type: 'ended', by, job: asJobId(id, 'the id of a job') }
-    }
+    case 'jobs':
+      return unpackLaneRecord(bytes, by)
     case 'spec': {
       const batch = unpackSpecBatch(bytes, job)
       if (batch.type === 'specs') return { type: 'specs', job, specs: batch.specs }

@@ -1,6 +1,6 @@
 import { type Claim, isNewerClaim, type JobId, type PeerId } from '@shoal/scheduler'
-import { unpackBody } from '../wire/body.ts'
 import type { ReplicatedDocument } from './document.ts'
+import { type LaneRecord, unpackLaneRecord } from './lane.ts'
 
 /** What a lane says, in short. */
 interface LaneSummary {
@@ -60,27 +60,24 @@ function summarise(document: ReplicatedDocument): LaneSummary {
   const jobs = new Set<JobId>()
   const claims = new Map<JobId, number>()
   const ended = new Set<JobId>()
-  for (const [job] of entriesOf(document, 'jobs')) {
-    jobs.add(job as JobId)
-    claims.set(job as JobId, 1)
+  for (const record of recordsOf(document)) {
+    if (record.type === 'ended') ended.add(record.job)
+    else {
+      const epoch = record.type === 'claim' ? record.epoch : 1
+      claims.set(record.job, Math.max(epoch, claims.get(record.job) ?? 0))
+      if (record.type === 'job') jobs.add(record.job)
+    }
   }
-  for (const [job, epoch] of entriesOf(document, 'claims')) {
-    claims.set(job as JobId, Math.max(Number(epoch), claims.get(job as JobId) ?? 0))
-  }
-  for (const [job] of entriesOf(document, 'ended')) ended.add(job as JobId)
   return { document, peer: document.key as PeerId, jobs, claims, ended }
 }
 
-function entriesOf(document: ReplicatedDocument, array: 'jobs' | 'claims' | 'ended'): readonly unknown[][] {
-  return document
-    .array(array)
-    .toArray()
-    .flatMap((bytes) => {
-      try {
-        const entry = unpackBody(bytes)
-        return Array.isArray(entry) ? [entry] : []
-      } catch {
-        return []
-      }
-    })
+function recordsOf(document: ReplicatedDocument): readonly LaneRecord[] {
+  const entries = document.array('jobs').toArray()
+  return entries.flatMap((bytes) => {
+    try {
+      return [unpackLaneRecord(bytes, document.key as PeerId)]
+    } catch {
+      return []
+    }
+  })
 }

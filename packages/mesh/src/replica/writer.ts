@@ -11,12 +11,9 @@ import {
   type TaskSpec,
 } from '@shoal/scheduler'
 import * as Y from 'yjs'
-import { unpackBody } from '../wire/body.ts'
-import { fitText } from '../wire/validate.ts'
 import {
   estimateOutcome,
   estimateSpec,
-  packKept,
   packOperations,
   packOutcomes,
   packProfile,
@@ -24,6 +21,7 @@ import {
 } from './batch.ts'
 import { type ArrayName, jobName, laneName, type ReplicatedDocument } from './document.ts'
 import type { Documents } from './documents.ts'
+import { type LaneRecord, packLaneRecord, unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
 
 export interface WriterOptions {
@@ -65,8 +63,8 @@ export function createWriter(options: WriterOptions): Writer {
 class BufferedWriter implements Writer {
   transactions = 0
   readonly #options: WriterOptions
-  #lane: Entry[] = []
-  #ended: Entry[] = []
+  #lane: LaneRecord[] = []
+  #ended: LaneRecord[] = []
   #profile: PeerProfile | null = null
   #jobs = new Map<JobId, JobBuffer>()
   readonly #pruned = new Set<JobId>()
@@ -118,13 +116,11 @@ class BufferedWriter implements Writer {
     }
     switch (record.type) {
       case 'job':
-        this.#lane.push({ array: 'jobs', bytes: packKept([record.job, fitText(record.name)]) })
-        break
       case 'claim':
-        this.#lane.push({ array: 'claims', bytes: packKept([record.job, record.epoch]) })
+        this.#lane.push(record)
         break
       case 'ended':
-        this.#ended.push({ array: 'ended', bytes: packKept([record.job]) })
+        this.#ended.push(record)
         break
       case 'profile':
         this.#profile = record.profile
@@ -178,7 +174,7 @@ class BufferedWriter implements Writer {
         if (array.length > 0) array.delete(0, array.length)
         document.append(transaction, 'profile', packProfile(profile))
       }
-      for (const { array, bytes } of entries) document.append(transaction, array, bytes)
+      for (const record of entries) document.append(transaction, 'jobs', packLaneRecord(record))
     })
   }
 
@@ -207,9 +203,11 @@ class BufferedWriter implements Writer {
     if (this.#ended.length === 0 && this.#pruned.size === 0) return
     const entries = this.#ended
     this.#ended = []
+    // A lane that never was needs no pruning.
+    if (entries.length === 0 && documents.get(laneName(self)) === undefined) return this.#pruned.clear()
     const document = documents.open(laneName(self))
     this.#transact(document, (transaction) => {
-      for (const { array, bytes } of entries) document.append(transaction, array, bytes)
+      for (const record of entries) document.append(transaction, 'jobs', packLaneRecord(record))
       if (this.#pruned.size > 0) pruneLane(document, this.#pruned, limits.endedKept)
     })
     this.#pruned.clear()
@@ -270,14 +268,10 @@ function cut<T>(rows: readonly T[], estimate: (row: T) => number, limits: Replic
 
 /** Takes what ended out of this peer's own lane: a lane that only grew would be joined for ever. */
 function pruneLane(document: ReplicatedDocument, jobs: ReadonlySet<JobId>, endedKept: number): void {
-  for (const name of ['jobs', 'claims'] as const) {
-    const array = document.array(name)
-    const entries = array.toArray()
-    for (let i = entries.length - 1; i >= 0; i--) {
-      const [job] = unpackBody(entries[i] as Uint8Array) as [JobId]
-      if (jobs.has(job)) array.delete(i, 1)
-    }
-  }
-  const ended = document.array('ended')
-  if (ended.length > 2 * endedKept) ended.delete(0, ended.length - endedKept)
+  const array = document.array('jobs')
+  const records = array.toArray().map((bytes) => unpackLaneRecord(bytes, document.key as PeerId))
+  const ended = records.filter(({ type }) => type === 'ended').length
+  let excess = ended > 2 * endedKept ? ended - endedKept : 0
+  const isPast = records.map(({ type, job }) => (type === 'ended' ? excess-- > 0 : jobs.has(job)))
+  for (let i = records.length - 1; i >= 0; i--) if (isPast[i]) array.delete(i, 1)
 }

@@ -117,7 +117,7 @@ export function createReplicaRoom<R extends Replica>(
       const operations = operationStore()
       const clock = createPeerClock(loop, createGate(seats.size), 1000 * ++starts, 1)
       const network = networkOf(seat, (to, message) => post(seat, to, message))
-      const clientId = starts * 1_000_003
+      const clientId = (starts * 1_000_003 + seed * 10_007) >>> 0
       const replica = create({
         self: seat.id,
         clientId,
