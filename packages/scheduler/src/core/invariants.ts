@@ -57,10 +57,16 @@ function checkProcessors(state: SchedulerState): void {
       `Processor "${id}" belongs to a peer that is gone`,
     )
     let queuedMs = 0
+    let waiting = 0
     for (const task of processor.assigned) {
       assert(task.processor === processor, `Processor "${id}" lists a task that is elsewhere`)
-      queuedMs += task.estimateMs
+      if (task.openChildren === 0) queuedMs += task.estimateMs
+      else waiting++
     }
+    assert(
+      waiting === processor.waiting,
+      `Processor "${id}" counts ${processor.waiting} waiting but has ${waiting}`,
+    )
     const drift = Math.abs(queuedMs - processor.queuedMs)
     assert(
       drift < 1e-3 * Math.max(1, queuedMs),

@@ -128,7 +128,14 @@ export function setProfile(ctx: StepContext, id: PeerId, profile: PeerProfile): 
   for (const record of wanted.values()) {
     const known = state.processors.get(record.id)
     if (known === undefined) {
-      state.processors.set(record.id, { record, peer, assigned: new Set(), queuedMs: 0, isRevoking: false })
+      state.processors.set(record.id, {
+        record,
+        peer,
+        assigned: new Set(),
+        waiting: 0,
+        queuedMs: 0,
+        isRevoking: false,
+      })
     } else if (known.record.score !== record.score || known.record.isDefault !== record.isDefault) {
       state.processors.set(record.id, replaceRecord(known, record))
     }

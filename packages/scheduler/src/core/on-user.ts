@@ -8,6 +8,7 @@ import type { EventOf } from './events.ts'
 import { addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
 import { cancelTask } from './on-owner.ts'
 import { findTask, type JobState, type TaskState, taskAt, tasksOf } from './state.ts'
+import { addOpenChildren } from './transitions.ts'
 
 /** Cancels are repeated this often towards an owner elsewhere. */
 const cancelTriesMax = 5
@@ -139,6 +140,7 @@ export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'sub
     }
     accepted.push({ seq, no })
   }
+  addOpenChildren(ctx, parent, specs.length)
   if (specs.length > 0) addOwnTasks(ctx, job, specs, false)
   ctx.send(from, { type: 'submitted', job: job.id, parent: message.parent, accepted })
 }

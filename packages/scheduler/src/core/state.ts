@@ -45,6 +45,8 @@ export class TaskState {
   assignedAt = 0
   estimateMs = 0
   isRevoking = false
+  /** Tasks that the present attempt spawned and that have not ended: it waits for them, most likely. */
+  openChildren = 0
   /** Executions that ended with a throw. */
   executions = 0
   refusals = 0
@@ -103,7 +105,9 @@ export interface ProcessorState {
   readonly peer: PeerState
   /** Tasks of jobs owned here that were given to it, oldest first: the first one is taken to run. */
   readonly assigned: Set<TaskState>
-  /** Sum of their estimates. */
+  /** Those among them that wait for tasks of their own, and so leave the processor to others. */
+  waiting: number
+  /** Sum of the estimates of the others. */
   queuedMs: number
   isRevoking: boolean
 }

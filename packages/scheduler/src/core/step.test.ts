@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { errorRecord } from '../model/errors.ts'
-import type { JobId, OperationHash, PeerId } from '../model/ids.ts'
+import { type JobId, nestedBase, type OperationHash, type PeerId } from '../model/ids.ts'
 import type { Assignment, MessageOf } from '../model/message.ts'
 import { PackedPayload } from '../model/payload.ts'
 import { processorId } from '../model/processor.ts'
@@ -250,6 +250,32 @@ test('[PL2] many tasks for one peer leave in one message', () => {
     specs: Array.from({ length: 100 }, (_, no) => spec(no)),
   })
   expect(only(effects, 'send').filter((effect) => effect.message.type === 'assign')).toHaveLength(1)
+})
+
+test('[PL3] bodies that wait for tasks of their own leave their credit to those', () => {
+  const { state, feed, ids } = world()
+  const size = (): number => state.processors.get(ids[0] as never)?.assigned.size ?? 0
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] })
+  let no = 0
+  // Far deeper than the credit of two tasks of unknown length: every level waits for the next.
+  for (let depth = 0; depth < 8; depth++) {
+    const callId = callIdOf(state, no)
+    const attempt = state.executor.calls.get(callId)?.call.attempt as number
+    const request = { seq: 0, operation, args: value(0), needs: noNeeds, options: defaultTaskOptions }
+    feed({ type: 'children-spawned', job, parent: { no, attempt }, requests: [request] })
+    feed({ type: 'body-yielded', callId })
+    no = nestedBase + depth
+    expect(status(state, no)).toBe('assigned')
+  }
+  expect(size()).toBe(9)
+  expect(state.processors.get(ids[0] as never)).toMatchObject({ waiting: 8 })
+  for (let depth = 8; depth >= 0; depth--) {
+    const outcome = { status: 'done', value: value(1) } as const
+    feed({ type: 'calls-ended', ended: [{ callId: callIdOf(state, no), outcome, ranMs: 1 }] })
+    no = depth === 1 ? 0 : nestedBase + depth - 2
+  }
+  expect(size()).toBe(0)
+  expect(state.processors.get(ids[0] as never)).toMatchObject({ waiting: 0, queuedMs: 0 })
 })
 
 test('[CL1] the result of an attempt that was taken back is refused and acknowledged', () => {

@@ -4,8 +4,8 @@ import { rankSuccessors } from '../policy/own.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import { firstNumberOf, resolveNeeds } from './jobs.ts'
-import { isFinal, type JobState, type SchedulerState, tasksOf } from './state.ts'
-import { makeWaiting } from './transitions.ts'
+import { isFinal, type JobState, type SchedulerState, taskAt, tasksOf } from './state.ts'
+import { addOpenChildren, makeWaiting } from './transitions.ts'
 
 /**
  * Plans the takeover of a job whose owner is not here. The first in rendezvous order claims at once,
@@ -88,9 +88,20 @@ export function onAdoptGraceOver(ctx: StepContext, id: JobId, epoch: number): vo
   const job = ctx.state.jobs.get(id)
   if (job === undefined || !job.isMine || !job.isAdopting || job.claim.epoch !== epoch) return
   job.isAdopting = false
+  countOpenChildren(ctx, job)
   for (const task of tasksOf(job)) if (task.status === 'waiting') resolveNeeds(ctx, task)
   endJobIfComplete(ctx, job)
   ctx.isDirty = true
+}
+
+/** Which of the adopted attempts wait for tasks that they spawned under the owner before. */
+function countOpenChildren(ctx: StepContext, job: JobState): void {
+  for (const child of job.nested.values()) {
+    const parentRef = child.spec.parent
+    if (parentRef === null || isFinal(child.status)) continue
+    const parent = taskAt(job, parentRef.no)
+    if (parent?.attempt === parentRef.attempt) addOpenChildren(ctx, parent, 1)
+  }
 }
 
 /** Somebody claims a job. The highest (epoch, peer) owns it; an owner that is outranked stops at once. */

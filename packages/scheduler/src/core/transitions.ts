@@ -4,7 +4,14 @@ import { scopeKey } from '../model/scope.ts'
 import type { Outcome } from '../model/task.ts'
 import type { StepContext } from './context.ts'
 import { Deque } from './deque.ts'
-import { type ProcessorState, type ReadyLane, refOf, type TaskState, type TaskStatus } from './state.ts'
+import {
+  type ProcessorState,
+  type ReadyLane,
+  refOf,
+  type TaskState,
+  type TaskStatus,
+  taskAt,
+} from './state.ts'
 
 /*
  * Theory of operation. A task of an owned job moves
@@ -24,10 +31,44 @@ type Move = (ctx: StepContext, task: TaskState) => void
 const leaveAssigned: Move = (_ctx, task) => {
   const processor = task.processor
   if (processor === null) return
+  if (task.openChildren > 0) stopWaiting(processor, task)
+  task.openChildren = 0
   processor.assigned.delete(task)
   processor.queuedMs = processor.assigned.size === 0 ? 0 : processor.queuedMs - task.estimateMs
   task.processor = null
   task.isRevoking = false
+}
+
+function startWaiting(processor: ProcessorState, task: TaskState): void {
+  processor.waiting++
+  processor.queuedMs -= task.estimateMs
+}
+
+function stopWaiting(processor: ProcessorState, task: TaskState): void {
+  processor.waiting--
+  processor.queuedMs += task.estimateMs
+}
+
+/**
+ * The present attempt of `parent` spawned tasks. While they are open it gives its place away: a tree of
+ * tasks that wait for their children must not use up the credit that the children need.
+ */
+export function addOpenChildren(ctx: StepContext, parent: TaskState, count: number): void {
+  if (parent.processor === null || count === 0) return
+  if (parent.openChildren === 0) startWaiting(parent.processor, parent)
+  parent.openChildren += count
+  ctx.isDirty = true
+}
+
+/** A spawned task has ended: with the last one its parent goes on. */
+function closeChild(task: TaskState): void {
+  const { parent } = task.spec
+  if (parent === null) return
+  const waiting = taskAt(task.job, parent.no)
+  if (waiting === undefined || waiting.processor === null || waiting.attempt !== parent.attempt) return
+  if (waiting.openChildren === 0) return
+  waiting.openChildren--
+  if (waiting.openChildren === 0) stopWaiting(waiting.processor, waiting)
 }
 
 const none: Move = () => undefined
@@ -119,6 +160,7 @@ export function makeEnded(ctx: StepContext, task: TaskState, outcome: Outcome): 
   )
   task.outcome = outcome
   task.job[outcome.status]++
+  closeChild(task)
   ctx.ended.push(task)
 }
 

@@ -22,10 +22,16 @@ export function placementCostMs(input: PlacementInput): number {
  * tasks, and beyond that as much work as covers the round trip and `windowMs`.
  */
 export function hasCredit(
-  processor: { readonly assigned: { readonly size: number }; readonly queuedMs: number },
+  processor: {
+    readonly assigned: { readonly size: number }
+    readonly waiting: number
+    readonly queuedMs: number
+  },
   rttMs: number,
   limits: { readonly windowMax: number; readonly windowMs: number },
 ): boolean {
-  if (processor.assigned.size < 2) return true
-  return processor.assigned.size < limits.windowMax && processor.queuedMs < rttMs + limits.windowMs
+  // Bodies that wait for tasks of their own take no place: those tasks may need it.
+  const taken = processor.assigned.size - processor.waiting
+  if (taken < 2) return true
+  return taken < limits.windowMax && processor.queuedMs < rttMs + limits.windowMs
 }
