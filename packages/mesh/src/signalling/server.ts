@@ -74,6 +74,8 @@ export async function startSignalling(options: SignallingOptions = {}): Promise<
     timers.stop()
     throw error
   })
+  // A page opens a handful of connections beside its socket.
+  server.maxConnections = limits.clientsMax * 4
   // Only the socket of the PeerJS server is needed, none of its HTTP.
   server.removeAllListeners('request')
   server.on('request', (request, response) => answer(request, response, path, clients, options.serve))

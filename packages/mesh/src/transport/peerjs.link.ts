@@ -75,6 +75,7 @@ export function followConnection(
       )
     if (!events.deliver(message)) end('protocol')
   })
+  // A guess: WebRTC that gives up on a killed peer, after half a minute, can look like a goodbye.
   connection.on('close', () => end(isLost ? 'lost' : 'bye'))
   connection.on('error', (error) => (isOpen ? undefined : pending.fail(error.message)))
   // PeerJS acts on the ICE state alone; some stacks only ever move the connection state to "failed".

@@ -59,8 +59,8 @@ export function openPeerSession(options: SessionOptions): PeerSession {
     })
   }
   const connect = (): void => {
-    if (peer !== null && !peer.destroyed) peer.reconnect()
-    else peer = start()
+    if (peer === null || peer.destroyed) peer = start()
+    else if (peer.disconnected) peer.reconnect()
     // The server never answers while it still holds an older socket of this address.
     cancelOpening = clock.setTimer(clock.now() + OPEN_TIMEOUT_MS, () => {
       reason = `the signalling server did not answer within ${OPEN_TIMEOUT_MS} ms`

@@ -75,7 +75,7 @@ export function createPeerJsTransport(options: PeerJsTransportOptions, load: Loa
       reliable: true,
       label: channel,
     })
-    return connections.follow(connection, channel, Math.max(1, untilMs - clock.now()))
+    return connections.follow(connection, channel, Math.max(1, Math.ceil(untilMs - clock.now())))
   }
   return {
     address,
