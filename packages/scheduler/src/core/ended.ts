@@ -67,7 +67,8 @@ function outcomeOfBadInput(input: TaskState, outcome: Exclude<Outcome, { status:
 /** Ends a job whose tasks have all ended and to which nobody can add. */
 export function endJobIfComplete(ctx: StepContext, job: JobState): void {
   if (!job.isMine || job.isEnded || job.isAdopting) return
-  const isClosed = job.isSealed || job.creator !== ctx.state.self
+  // A successor adds nothing; nor does a later start of the creator, which has its job by a new claim.
+  const isClosed = job.isSealed || job.creator !== ctx.state.self || job.claim.epoch > 1
   if (!isClosed || job.done + job.failed + job.cancelled < job.total) return
   job.isEnded = true
   ctx.write({ type: 'ended', by: ctx.state.self, job: job.id })

@@ -5,7 +5,7 @@ import { armDrop, feed, tellEnd } from './ended.ts'
 import { addTask, openJob, resolveNeeds } from './jobs.ts'
 import { setProfile } from './on-peer.ts'
 import { isFinal, type JobState, type TaskState, taskAt } from './state.ts'
-import { applyClaim, planTakeover } from './takeover.ts'
+import { applyClaim, planTakeover, unseenMs } from './takeover.ts'
 import { makeEnded } from './transitions.ts'
 
 /** What other members wrote. Any order, any number of times: each record is an upper or lower bound. */
@@ -64,7 +64,7 @@ function jobOf(ctx: StepContext, id: JobState['id'], by: PeerId | null, name: st
   // Documents come in any order: until the lane names the creator, the job is nobody's.
   if (by === null) job.claim = { peer: unknownPeer, epoch: 0 }
   job.isMine = false
-  planTakeover(ctx, job, ctx.state.config.ownerUnseenMs)
+  planTakeover(ctx, job, unseenMs(ctx.state, job))
   return job
 }
 
