@@ -12,6 +12,11 @@ export interface ContextMesh {
     operation: Spawnable<A, R>,
     ...args: TaskArguments<A>
   ): Task<Awaited<R>>
+  /** The same for a body that spawns itself by its own name. */
+  spawn<A extends readonly unknown[], R>(
+    self: (context: TaskContext, ...args: A) => R,
+    ...args: TaskArguments<A>
+  ): Task<Awaited<R>>
   /** The values of all tasks in order; rejects with the first failure. */
   all<const T extends readonly unknown[]>(tasks: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>
 }
@@ -36,8 +41,12 @@ export interface TaskContext {
  * Marks a body that takes its context before its arguments. Works for inline functions and operations.
  *
  * @example
- * const fib = operation('fib', withContext(async (ctx, n: number): Promise<number> =>
- *   n < 2 ? n : (await ctx.mesh.spawn(fib, n - 1)) + (await ctx.mesh.spawn(fib, n - 2))))
+ * const fib = withContext(async function fib(ctx, n: number): Promise<number> {
+ *   if (n < 2) return n
+ *   const [left, right] = await ctx.mesh.all([ctx.mesh.spawn(fib, n - 1), ctx.mesh.spawn(fib, n - 2)])
+ *   return left + right
+ * })
+ * await mesh.spawn(fib, 10)
  *
  * @throws ShoalError `E_CODE` when `body` is not a function
  */

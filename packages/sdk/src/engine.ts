@@ -16,6 +16,7 @@ import {
 } from '@shoal/scheduler'
 import { linkArguments } from './arguments.ts'
 import { createHandleCodec } from './handles.ts'
+import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
 import { type Operation, toOperation } from './operation.ts'
 import { closedReason } from './outcome.ts'
@@ -43,9 +44,16 @@ export interface EngineParts {
   readonly clock: Clock
   /** The room's public name; `null` for a local mesh, whose values stay live. */
   readonly room: string | null
+  readonly interest: TaskInterest
 }
 
 let enginesMade = 0
+
+/** The followers of a job that may still grow. */
+interface OpenJob {
+  readonly groups: Set<GroupHandle<unknown>>
+  readonly loseInterest: () => void
+}
 
 /** Random letters and digits, for ids that are never used twice. */
 function randomText(length: number): string {
@@ -65,7 +73,7 @@ export class Engine implements BookKeeper {
   readonly #session: Session
   readonly #books = new Map<JobId, JobBook>()
   /** Groups of jobs that others may still add to. */
-  readonly #open = new Map<JobId, Set<GroupHandle<unknown>>>()
+  readonly #open = new Map<JobId, OpenJob>()
   readonly #stale = new Set<JobId>()
   /** Operations that were put into the store. */
   readonly #known = new Set<string>()
@@ -206,8 +214,9 @@ export class Engine implements BookKeeper {
       group.jobClosed()
       return group
     }
-    const open = this.#open.get(job) ?? new Set()
-    this.#open.set(job, open.add(group))
+    const open = this.#open.get(job) ?? { groups: new Set(), loseInterest: this.#parts.interest.add() }
+    this.#open.set(job, open)
+    open.groups.add(group)
     this.#refresh(job, false)
     return group
   }
@@ -313,7 +322,6 @@ export class Engine implements BookKeeper {
     book.follow(group)
     this.#session.flush()
     this.runtime.submit(book.id, name, specs)
-    this.runtime.watch(specs.map(({ no }) => ({ job: book.id, no })))
     this.runtime.seal(book.id)
     return group
   }
@@ -362,14 +370,16 @@ export class Engine implements BookKeeper {
     const nos = this.runtime.tasksOf(job).flatMap(({ no }) => (no < nestedBase ? [no] : []))
     const isEnded = this.runtime.jobs().find(({ id }) => id === job)?.isEnded ?? false
     const fresh = new Set<number>()
-    for (const group of open) {
+    for (const group of open.groups) {
       for (let no = group.progress.total; no < nos.length; no++) fresh.add(no)
       group.grow(nos.length)
       if (isDropped) group.abandon('its job was forgotten')
       else if (isEnded) group.complete()
     }
     if (fresh.size > 0) this.runtime.watch([...fresh].map((no) => ({ job, no })))
-    if (isEnded || isDropped) this.#open.delete(job)
+    if (!isEnded && !isDropped) return
+    open.loseInterest()
+    this.#open.delete(job)
   }
 }
 

@@ -2,11 +2,13 @@ import type { Notice, PeerView, Runtime, Unsubscribe, ViewEvent } from '@shoal/s
 import { type JobId, taskIdOf } from '@shoal/scheduler'
 import { createEmitter, type Emitter } from './emitter.ts'
 import { toJobInfo, toPeerInfo } from './infos.ts'
+import type { TaskInterest } from './interest.ts'
 import type { MeshEvents, MeshHealth } from './types.ts'
 
 /** Where a mesh's events come from. */
 export interface EventSources {
   readonly runtime: Runtime
+  readonly interest: TaskInterest
   onView(listener: (event: ViewEvent) => void): Unsubscribe
   onHealth(listener: () => void): Unsubscribe
   health(): MeshHealth
@@ -14,9 +16,19 @@ export interface EventSources {
 
 /** The events of one mesh, and the way to stop them. */
 export interface MeshEventHub {
-  readonly emitter: Emitter<MeshEvents>
+  on<K extends keyof MeshEvents>(event: K, listener: (detail: MeshEvents[K]) => void): Unsubscribe
   stop(): void
 }
+
+/** Events that need a notice for each task. */
+const perTask: ReadonlySet<keyof MeshEvents> = new Set([
+  'job-changed',
+  'task-assigned',
+  'task-done',
+  'task-failed',
+  'task-cancelled',
+  'task-retried',
+])
 
 /** Turns what runtime and room report into the public events. */
 export function createMeshEvents(sources: EventSources): MeshEventHub {
@@ -31,7 +43,14 @@ export function createMeshEvents(sources: EventSources): MeshEventHub {
     sources.onHealth(() => emitter.emit('health', sources.health())),
   ]
   return {
-    emitter,
+    on(event, listener) {
+      const leave = emitter.on(event, listener)
+      const loseInterest = perTask.has(event) ? sources.interest.add() : null
+      return () => {
+        leave()
+        loseInterest?.()
+      }
+    },
     stop() {
       for (const stop of stops) stop()
       emitter.clear()

@@ -38,7 +38,7 @@ export function openMesh(parts: MeshParts): Mesh {
   })
   const engine = new Engine(parts)
   const { runtime, onView, onHealth } = parts
-  const events = createMeshEvents({ runtime, onView, onHealth, health })
+  const events = createMeshEvents({ runtime, interest: parts.interest, onView, onHealth, health })
   let closing: Promise<void> | null = null
   const close = (): Promise<void> => {
     closing ??= closeParts(parts, engine, events)
@@ -90,7 +90,7 @@ function createFace(shared: Shared, view: View): Mesh {
       return waitForAll(() => body(inner), spawned)
     },
     with: (options) => createFace(shared, view.with(options)),
-    on: (event, listener) => events.emitter.on(event, listener),
+    on: (event, listener) => events.on(event, listener),
     jobs: () => runtime.jobs().map(toJobInfo),
     task: (id) => engine.taskById(id) as Task<unknown> as Task<never>,
     group: (jobId) => engine.group(jobId as JobId) as TaskGroup<unknown> as TaskGroup<never>,

@@ -1,4 +1,4 @@
-import type { Clock, JobId, Runtime, TaskRef, TaskSpec } from '@shoal/scheduler'
+import type { Clock, Runtime, TaskSpec } from '@shoal/scheduler'
 import type { JobBook } from './job-book.ts'
 
 /** A job takes this many single tasks before the next one opens: bounds what one document holds. */
@@ -44,9 +44,7 @@ export function createSession({ runtime, clock, openBook, closeBook }: SessionPa
     if (book === null || pending.length === 0) return
     const specs = pending
     pending = []
-    const job = book.id
-    runtime.submit(job, book.name, specs)
-    runtime.watch(specs.map((spec) => refOf(job, spec.no)))
+    runtime.submit(book.id, book.name, specs)
   }
 
   function seal(): void {
@@ -95,8 +93,4 @@ export function createSession({ runtime, clock, openBook, closeBook }: SessionPa
     },
     close: seal,
   }
-}
-
-function refOf(job: JobId, no: number): TaskRef {
-  return { job, no }
 }

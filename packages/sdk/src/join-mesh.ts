@@ -1,0 +1,97 @@
+import { openRoom, parseInvite, type Room } from '@shoal/mesh'
+import { createRuntime, type Transport } from '@shoal/scheduler'
+import { createTaskInterest } from './interest.ts'
+import { createLending } from './lending.ts'
+import { openMesh } from './mesh.ts'
+import { checkMeshOptions, workersOf } from './mesh-options.ts'
+import type { Platform } from './platform.ts'
+import { createWorkerHost } from './processors/index.ts'
+import { reportBug } from './report-bug.ts'
+import type { Mesh, MeshOptions } from './types.ts'
+
+/**
+ * Joins the room of an invite: opens the way to its peers, proves the invite's key to them, and lends
+ * this peer's workers.
+ * @throws ShoalError `E_INVITE` bad link; `E_OPTION` bad options; the signal's reason when it aborts first
+ */
+export async function openRoomMesh(
+  platform: Platform,
+  text: string,
+  options: MeshOptions = {},
+): Promise<Mesh> {
+  checkMeshOptions(options)
+  const invite = parseInvite(text)
+  const { signal } = options
+  signal?.throwIfAborted()
+  const transport = await platform.createTransport(invite)
+  let room: Room | null = null
+  try {
+    room = await openRoom({ invite, transport, clock: platform.clock })
+    await whenOnline(transport, signal)
+  } catch (error) {
+    await (room === null ? transport.close() : room.leave())
+    throw error
+  }
+  return meshIn(room, platform, options)
+}
+
+/** Signalling may be away for a while: the join waits for it as long as its signal allows. */
+function whenOnline(transport: Transport, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted()
+  if (transport.isOnline) return Promise.resolve()
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      stop()
+      signal?.removeEventListener('abort', onAbort)
+    }
+    const onAbort = (): void => {
+      end()
+      reject(signal?.reason)
+    }
+    const stop = transport.onOnline((isOnline) => {
+      if (!isOnline) return
+      end()
+      resolve()
+    })
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
+  const { clock } = platform
+  const { self, role, operations, network, replica } = room
+  const count = workersOf(options, platform)
+  const host = createWorkerHost({
+    peer: self,
+    count,
+    startWorker: () => platform.startWorker(),
+    operations,
+    resultForm: 'packed',
+  })
+  const runtime = createRuntime({
+    self,
+    epoch: room.epoch,
+    role,
+    name: options.name ?? platform.name,
+    clock,
+    host,
+    network,
+    replica,
+    onBug: reportBug,
+  })
+  return openMesh({
+    runtime,
+    operations,
+    role,
+    clock,
+    room: room.invite.room,
+    interest: createTaskInterest(runtime),
+    host,
+    lending: createLending(host, count),
+    defaults: options.defaults ?? {},
+    health: () => room.health(),
+    onHealth: (listener) => room.onHealth(listener),
+    onView: (listener) => network.onView(listener),
+    leave: () => room.leave(),
+  })
+}

@@ -1,0 +1,81 @@
+import {
+  createRuntime,
+  type OperationHash,
+  type OperationRecord,
+  type OperationStore,
+  type PeerId,
+  ShoalError,
+} from '@shoal/scheduler'
+import { createTaskInterest } from './interest.ts'
+import { createLending } from './lending.ts'
+import { openMesh } from './mesh.ts'
+import { checkMeshOptions, workersOf } from './mesh-options.ts'
+import type { Platform } from './platform.ts'
+import { createWorkerHost } from './processors/index.ts'
+import { reportBug } from './report-bug.ts'
+import type { Mesh, MeshOptions } from './types.ts'
+
+/**
+ * Opens a mesh of one peer: its own workers, no network, nothing replicated.
+ * @throws ShoalError `E_OPTION` bad options; the signal's reason when it aborts before the mesh is open
+ */
+export async function openLocalMesh(platform: Platform, options: MeshOptions = {}): Promise<Mesh> {
+  checkMeshOptions(options)
+  options.signal?.throwIfAborted()
+  const self = localPeerId()
+  const operations = createLocalOperations()
+  const { clock } = platform
+  const count = workersOf(options, platform)
+  const host = createWorkerHost({
+    peer: self,
+    count,
+    startWorker: () => platform.startWorker(),
+    operations,
+    resultForm: 'live',
+  })
+  const runtime = createRuntime({
+    self,
+    epoch: 1,
+    role: 'member',
+    name: options.name ?? platform.name,
+    clock,
+    host,
+    network: null,
+    replica: null,
+    onBug: reportBug,
+  })
+  return openMesh({
+    runtime,
+    operations,
+    role: 'member',
+    clock,
+    room: null,
+    interest: createTaskInterest(runtime),
+    host,
+    lending: createLending(host, count),
+    defaults: options.defaults ?? {},
+    health: () => ({ isOnline: true, peers: 1, members: 1, reasons: [] }),
+    onHealth: () => () => {},
+    onView: () => () => {},
+    leave: () => Promise.resolve(),
+  })
+}
+
+/** Nobody else sees it, so it need not be derived from a key. */
+function localPeerId(): PeerId {
+  const bytes = crypto.getRandomValues(new Uint8Array(10))
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('') as PeerId
+}
+
+/** The operations of a peer that is alone: all of them were made here. */
+function createLocalOperations(): OperationStore {
+  const known = new Map<OperationHash, OperationRecord>()
+  return {
+    add: (operation) => void known.set(operation.hash, operation),
+    get: (hash) => known.get(hash) ?? null,
+    fetch(hash) {
+      const reason = `Cannot run operation "${hash}" as its code must be known here: current value is unknown`
+      return Promise.reject(new ShoalError('E_NO_FUNCTION', reason))
+    },
+  }
+}

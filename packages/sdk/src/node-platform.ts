@@ -1,0 +1,18 @@
+import { availableParallelism, hostname } from 'node:os'
+import { createSystemClock } from '@shoal/mesh'
+import { signallingOf } from './invite-address.ts'
+import type { Platform } from './platform.ts'
+import { startNodeWorker } from './processors/worker.node.ts'
+
+/** A Node process: worker threads, and WebRTC that is loaded when a room is joined. */
+export const nodePlatform: Platform = {
+  clock: createSystemClock(),
+  cores: availableParallelism(),
+  name: hostname(),
+  startWorker: startNodeWorker,
+  async createTransport(invite) {
+    const { createNodeTransport } = await import('@shoal/mesh/node')
+    const signalling = signallingOf(invite)
+    return createNodeTransport({ signalling, room: invite.room, loopback: signalling.host === '127.0.0.1' })
+  },
+}

@@ -1,0 +1,36 @@
+export type { PeerRole, Scope } from '@shoal/scheduler'
+export type { ModuleText } from './code/index.ts'
+export { type ContextMesh, type TaskContext, withContext } from './context.ts'
+export {
+  CancelledError,
+  SchedulingError,
+  ShoalError,
+  TaskFailedError,
+  type TaskFailure,
+} from './errors.ts'
+export {
+  type ContextBody,
+  type Operation,
+  operation,
+  type Spawnable,
+  type TaskArgument,
+  type TaskArguments,
+} from './operation.ts'
+export { type ScopeBuilders, scope } from './scope.ts'
+export type {
+  Completed,
+  GroupProgress,
+  JobInfo,
+  Lending,
+  MapOptions,
+  Mesh,
+  MeshEvents,
+  MeshHealth,
+  MeshOptions,
+  PeerInfo,
+  ProcessorInfo,
+  Task,
+  TaskGroup,
+  TaskOptions,
+  TaskStatus,
+} from './types.ts'
