@@ -1,3 +1,8 @@
+export {
+  type ProcessorHostContract,
+  type ProcessorHostFixture,
+  processorHostContract,
+} from './contract/processor-host.ts'
 export { createHistory, describeOutcome, type History } from './sim/checks.ts'
 export { createGate, createLoop, createPeerClock, type Gate, type SimLoop } from './sim/clock.ts'
 export { describeFault, type FaultKind, makeFaults, type SimFault } from './sim/faults.ts'

@@ -19,7 +19,7 @@ import {
 import type { Lending } from '../types.ts'
 import { errorToRecord } from '../values/index.ts'
 import { systemClock } from './clock.ts'
-import { calibrateAfterMs, workersMax } from './limits.ts'
+import { abortGraceMs, calibrateAfterMs, workersMax } from './limits.ts'
 import { OutcomeRelay } from './outcome-relay.ts'
 import { cancelled, refused } from './pending-calls.ts'
 import type { FromWorker, ResultForm } from './protocol.ts'
@@ -39,6 +39,8 @@ export interface WorkerHostOptions {
   readonly clock?: Clock
   /** `live`: results stay values of this process. `packed`: workers pack them. Default `live`. */
   readonly resultForm?: ResultForm
+  /** How long a body that was asked to stop may take before its worker is replaced. Default 50. */
+  readonly abortGraceMs?: number
 }
 
 export interface BodyProgress {
@@ -237,6 +239,7 @@ class Host implements WorkerHost {
       clock: this.#clock,
       resultForm: this.#options.resultForm ?? 'live',
       startWorker: this.#options.startWorker,
+      abortGraceMs: this.#options.abortGraceMs ?? abortGraceMs,
       onEnded: (ended) => this.#end(ended),
       onMessage: (message) => this.#onMessage(slot, message),
       onGone: (isCrash, reason) => {

@@ -10,7 +10,7 @@ import {
 } from '@shoal/scheduler'
 import { type Remote, transfer, wrap } from 'comlink'
 import { errorToRecord, LivePayload, packValue } from '../values/index.ts'
-import { abortGraceMs, callsPerFrameMax } from './limits.ts'
+import { callsPerFrameMax } from './limits.ts'
 import { cancelled, type Ending, endAll, type PendingCall, refused } from './pending-calls.ts'
 import {
   type CallExtra,
@@ -30,6 +30,7 @@ export interface SlotOptions {
   readonly clock: Clock
   readonly resultForm: ResultForm
   readonly startWorker: () => WorkerHandle
+  readonly abortGraceMs: number
   readonly onEnded: (ended: readonly CallEnded[]) => void
   /** Everything else that the worker says. */
   readonly onMessage: (message: FromWorker) => void
@@ -307,7 +308,7 @@ export class WorkerSlot {
   #armGrace(): void {
     if (this.#isGraceArmed || this.#isOver) return
     this.#isGraceArmed = true
-    const { clock } = this.#options
+    const { clock, abortGraceMs } = this.#options
     clock.setTimer(clock.now() + abortGraceMs, () => {
       this.#isGraceArmed = false
       if (this.#isOver) return

@@ -5,7 +5,16 @@ import { valueDepthMax } from './limits.ts'
  * doubtful (handles, errors, instances of classes, functions, deep values): those are packed, and
  * packing says what is wrong with them.
  */
-export function isCloneSafe(value: unknown, depth = 0): boolean {
+export function isCloneSafe(value: unknown): boolean {
+  try {
+    return isSafe(value, 0)
+  } catch {
+    // A getter or a proxy that throws.
+    return false
+  }
+}
+
+function isSafe(value: unknown, depth: number): boolean {
   switch (typeof value) {
     case 'number':
     case 'string':
@@ -21,11 +30,11 @@ export function isCloneSafe(value: unknown, depth = 0): boolean {
 }
 
 function isObjectSafe(value: object, depth: number): boolean {
-  if (Array.isArray(value)) return value.every((part) => isCloneSafe(part, depth))
+  if (Array.isArray(value)) return value.every((part) => isSafe(part, depth))
   const prototype = Object.getPrototypeOf(value)
   if (prototype === Object.prototype) {
     const record = value as Record<string, unknown>
-    for (const key of Object.keys(record)) if (!isCloneSafe(record[key], depth)) return false
+    for (const key of Object.keys(record)) if (!isSafe(record[key], depth)) return false
     return true
   }
   if (ArrayBuffer.isView(value)) return isWholeView(value)
@@ -33,12 +42,12 @@ function isObjectSafe(value: object, depth: number): boolean {
   if (prototype === RegExp.prototype) return true
   if (prototype === Map.prototype) {
     for (const [key, part] of value as Map<unknown, unknown>) {
-      if (!isCloneSafe(key, depth) || !isCloneSafe(part, depth)) return false
+      if (!isSafe(key, depth) || !isSafe(part, depth)) return false
     }
     return true
   }
   if (prototype !== Set.prototype) return false
-  for (const part of value as Set<unknown>) if (!isCloneSafe(part, depth)) return false
+  for (const part of value as Set<unknown>) if (!isSafe(part, depth)) return false
   return true
 }
 

@@ -93,14 +93,22 @@ function bodyToWire(value: object, walk: Walk): unknown {
   const prototype = Object.getPrototypeOf(value)
   if (prototype === Object.prototype) return recordToWire(value, walk, false)
   if (ArrayBuffer.isView(value) || isBuffer(value)) return binaryToWire(value, walk)
-  if (value instanceof Map) return new Tagged(tag.map, arrayToWire([...value].flat(1), walk))
-  if (value instanceof Set) return new Tagged(tag.set, arrayToWire([...value], walk))
+  if (value instanceof Map) return new Tagged(tag.map, arrayToWire(partsOf(value, walk).flat(1), walk))
+  if (value instanceof Set) return new Tagged(tag.set, arrayToWire(partsOf(value, walk), walk))
   if (value instanceof Date) return new Tagged(tag.date, value.getTime())
   if (value instanceof RegExp) return new Tagged(tag.regexp, [value.source, value.flags])
   if (isError(value)) return errorToWire(value, walk)
   const shown = Object.prototype.toString.call(value)
   if (shown !== plain) throw refusal(walk, `a ${shown.slice(8, -1)}`)
   return recordToWire(value, walk, true)
+}
+
+function partsOf(value: Iterable<unknown>, walk: Walk): unknown[] {
+  try {
+    return [...value]
+  } catch (cause) {
+    throw refusal(walk, 'a collection that cannot be read', cause)
+  }
 }
 
 function recordToWire(value: object, walk: Walk, isCopied: boolean): unknown {
