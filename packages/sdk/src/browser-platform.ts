@@ -1,5 +1,4 @@
 import { createWorkerClock } from '@shoal/mesh'
-import { createBrowserTransport } from '@shoal/mesh/browser'
 import type { Clock } from '@shoal/scheduler'
 import { signallingOf } from './invite-address.ts'
 import type { Platform } from './platform.ts'
@@ -36,6 +35,7 @@ export const browserPlatform: Platform = {
   },
   startWorker: startBrowserWorker,
   async createTransport(invite) {
+    const { createBrowserTransport } = await import('@shoal/mesh/browser')
     return createBrowserTransport({ signalling: signallingOf(invite), room: invite.room })
   },
 }

@@ -1,5 +1,4 @@
 import { browserPlatform } from './browser-platform.ts'
-import { openRoomMesh } from './join-mesh.ts'
 import { openLocalMesh } from './local-mesh.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -25,6 +24,8 @@ export function localMesh(options: MeshOptions = {}): Promise<Mesh> {
  * @param invite the whole link, as `shoal up` or the demo page shows it
  * @throws ShoalError `E_INVITE` bad link; `E_OPTION` bad options; the signal's reason when it aborts first
  */
-export function joinMesh(invite: string, options: MeshOptions = {}): Promise<Mesh> {
+export async function joinMesh(invite: string, options: MeshOptions = {}): Promise<Mesh> {
+  // What only a room needs is more than half of the code: a page loads it when it joins one.
+  const { openRoomMesh } = await import('./join-mesh.ts')
   return openRoomMesh(browserPlatform, invite, options)
 }
