@@ -10,10 +10,15 @@ import { makeEnded } from './transitions.ts'
 
 /** What other members wrote. Any order, any number of times: each record is an upper or lower bound. */
 export function onRecords(ctx: StepContext, records: readonly ReplicatedRecord[]): void {
-  for (const record of records) onRecord(ctx, record)
+  const fresh: TaskState[] = []
+  for (const record of records) onRecord(ctx, record, fresh)
+  // Only now: how such a task ended may stand behind its specification.
+  for (const task of fresh) {
+    if (task.job.isMine && !task.job.isAdopting && task.status === 'waiting') resolveNeeds(ctx, task)
+  }
 }
 
-function onRecord(ctx: StepContext, record: ReplicatedRecord): void {
+function onRecord(ctx: StepContext, record: ReplicatedRecord, fresh: TaskState[]): void {
   switch (record.type) {
     case 'profile':
       setProfile(ctx, record.by, record.profile)
@@ -42,7 +47,7 @@ function onRecord(ctx: StepContext, record: ReplicatedRecord): void {
       if (job === null) return
       for (const spec of record.specs) {
         const task = addTask(ctx, job, spec)
-        if (task !== null && job.isMine && !job.isAdopting) resolveNeeds(ctx, task)
+        if (task !== null) fresh.push(task)
       }
       applyEarlyOutcomes(ctx, job)
       return

@@ -49,8 +49,9 @@ export function onTasksWatched(ctx: StepContext, event: EventOf<'tasks-watched'>
   for (const ref of event.refs) {
     const task = findTask(ctx.state, ref)
     if (task !== undefined) {
+      // Watched on after its end, too: the heal of a partition may correct it.
+      task.isWatched = true
       if (task.outcome !== null) ctx.settle(ref, task.outcome)
-      else task.isWatched = true
       continue
     }
     const nos = ctx.state.foreignWatches.get(ref.job) ?? new Set<number>()
