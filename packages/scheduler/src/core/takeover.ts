@@ -13,22 +13,32 @@ import { addOpenChildren, makeWaiting } from './transitions.ts'
  */
 export function planTakeover(ctx: StepContext, job: JobState, delayMs: number): void {
   const { state } = ctx
-  if (state.role !== 'member' || job.isEnded || job.isMine || state.peers.has(job.claim.peer)) return
+  if (state.role !== 'member' || job.isEnded || job.isMine || isOwnerHere(state, job)) return
   const members = [...state.peers.values()].filter((peer) => peer.role === 'member' && !peer.isSuspected)
   const ranks = rankSuccessors(
     job.id,
     members.map((peer) => peer.id),
   )
-  const rank = Math.max(0, ranks.indexOf(state.self))
+  const rank = job.claim.peer === state.self ? 0 : Math.max(0, ranks.indexOf(state.self))
   const at = state.now + delayMs + rank * state.config.takeoverStepMs
   state.timers.arm(at, { type: 'takeover', job: job.id, epoch: job.claim.epoch })
+}
+
+/** How long the owner that a document names gets to show up: an earlier start of this peer never will. */
+export function unseenMs(state: SchedulerState, job: JobState): number {
+  return job.claim.peer === state.self ? state.config.takeoverStepMs : state.config.ownerUnseenMs
+}
+
+/** A claim of an earlier start of this peer is nobody's any more: the others take this start for its owner. */
+function isOwnerHere(state: SchedulerState, job: JobState): boolean {
+  return job.claim.peer !== state.self && state.peers.has(job.claim.peer)
 }
 
 /** The plan's time has come: claim, unless somebody did or the owner is back. */
 export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void {
   const job = ctx.state.jobs.get(id)
   if (job === undefined || job.isEnded || job.isMine || job.claim.epoch !== epoch) return
-  if (ctx.state.peers.has(job.claim.peer)) return
+  if (isOwnerHere(ctx.state, job)) return
   if (isCutOff(ctx.state)) {
     const at = ctx.state.now + ctx.state.config.isolatedMs
     ctx.state.timers.arm(at, { type: 'takeover', job: id, epoch })
@@ -110,12 +120,13 @@ export function applyClaim(ctx: StepContext, job: JobState, peer: PeerId, epoch:
   const { state } = ctx
   const wasMine = job.isMine
   job.claim = { peer, epoch }
-  job.isMine = peer === state.self
+  // A claim of this start is never heard from others: one by this peer is of an earlier start.
+  job.isMine = false
   job.isAdopting = false
   state.story.add(state.now, job.id, `owned by ${peer} at epoch`, epoch)
   ctx.emit({ type: 'notify', notice: { type: 'owner-changed', job: job.id, owner: peer, epoch } })
-  if (wasMine && !job.isMine) standDown(ctx, job)
-  if (!state.peers.has(peer)) planTakeover(ctx, job, state.config.ownerUnseenMs)
+  if (wasMine) standDown(ctx, job)
+  planTakeover(ctx, job, unseenMs(state, job))
 }
 
 /** Forgets all placement of a job that a newer owner has: its attempts go on and are adopted there. */
