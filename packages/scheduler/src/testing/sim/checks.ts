@@ -71,7 +71,15 @@ export interface History {
   wrongOutcome(ref: TaskRef, outcome: Outcome): string | null
 }
 
-export function createHistory(size: number, submitterOf: (job: JobId) => number): History {
+/**
+ * @param turn number of the event that runs at present
+ * @param submitterOf the peer that opened a job
+ */
+export function createHistory(
+  size: number,
+  turn: () => number,
+  submitterOf: (job: JobId) => number,
+): History {
   const violations: string[] = []
   const knowledge: Knowledge[] = Array.from({ length: size }, newKnowledge)
   const specs = new Map<string, TaskSpec>()
@@ -92,9 +100,27 @@ export function createHistory(size: number, submitterOf: (job: JobId) => number)
     if (violations.length < 20) violations.push(`[${rule}] ${text}`)
   }
   const knows = (peer: number): Knowledge => knowledge[peer] as Knowledge
+  /** What a peer hears counts from its next turn on: within this one it may not have looked at it yet. */
+  const heard: {
+    readonly turn: number
+    readonly peer: Knowledge
+    readonly job: JobId
+    readonly claim: Claim
+  }[] = []
+  const settleHeard = (): void => {
+    for (let next = heard[0]; next !== undefined && next.turn < turn(); next = heard[0]) {
+      heard.shift()
+      const known = next.peer.claims.get(next.job)
+      if (known === undefined || isNewerClaim(next.claim, known)) next.peer.claims.set(next.job, next.claim)
+    }
+  }
   const learnClaim = (peer: number, job: JobId, claim: Claim): void => {
-    const known = knows(peer).claims.get(job)
-    if (known === undefined || isNewerClaim(claim, known)) knows(peer).claims.set(job, claim)
+    settleHeard()
+    heard.push({ turn: turn(), peer: knows(peer), job, claim })
+  }
+  const claimOf = (peer: number, job: JobId): Claim | undefined => {
+    settleHeard()
+    return knows(peer).claims.get(job)
   }
   const learnSpecs = (peer: number, job: JobId, batch: readonly TaskSpec[]): void => {
     for (const spec of batch) {
@@ -111,7 +137,7 @@ export function createHistory(size: number, submitterOf: (job: JobId) => number)
   }
   /** A peer acts as owner: it must not know of a newer one. */
   const checkOwner = (peer: number, id: PeerId, job: JobId, epoch: number, what: string): void => {
-    const known = knows(peer).claims.get(job)
+    const known = claimOf(peer, job)
     if (known === undefined) return
     if (isNewerClaim(known, { peer: id, epoch })) {
       violate('owner', `${id} ${what} ${job} at epoch ${epoch} though it knows ${known.peer}@${known.epoch}`)
@@ -166,7 +192,7 @@ export function createHistory(size: number, submitterOf: (job: JobId) => number)
         if (record.type === 'specs') learnSpecs(peer, record.job, record.specs)
         else if (record.type === 'claim') {
           if (record.epoch > 1) takeovers++
-          const known = knows(peer).claims.get(record.job)
+          const known = claimOf(peer, record.job)
           if (known !== undefined && known.epoch >= record.epoch && record.epoch > 1) {
             violate(
               'epoch',
@@ -195,7 +221,7 @@ export function createHistory(size: number, submitterOf: (job: JobId) => number)
     },
     delivered(peer, id, from, message) {
       if (!('epoch' in message)) return
-      const known = knows(peer).claims.get(message.job)
+      const known = claimOf(peer, message.job)
       const isCommand = message.type === 'assign' || message.type === 'adopt' || message.type === 'audit'
       if (message.type === 'assign' && known !== undefined && known.epoch > message.epoch) {
         for (const task of message.tasks)

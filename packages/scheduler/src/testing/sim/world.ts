@@ -116,7 +116,11 @@ function createWorld(options: SimOptions): World {
   const rng = createRng(options.seed)
   const shape = makeShape(rng.fork('shape'), options.mode)
   const submitters = new Map<JobId, SimPeer>()
-  const history = createHistory(shape.peers.length, (job) => submitters.get(job)?.index ?? -1)
+  const history = createHistory(
+    shape.peers.length,
+    () => world.loop.count,
+    (job) => submitters.get(job)?.index ?? -1,
+  )
   const loop = createLoop((error, gate) => {
     history.violate('threw', `p${gate?.peer ?? -1}: ${error instanceof Error ? error.stack : String(error)}`)
   })
