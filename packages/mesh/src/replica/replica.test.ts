@@ -4,6 +4,8 @@ import {
   type OperationHash,
   type PeerId,
   type ReplicatedRecord,
+  ShoalError,
+  type TaskSpec,
 } from '@shoal/scheduler'
 import { outcomes, specs } from '@shoal/scheduler/testing/contract/replica'
 import {
@@ -440,6 +442,137 @@ describe('forgetting', () => {
     room.run(60_000)
     expect(b.told).toContainEqual({ type: 'ended', by: a.id, job: 'j1' })
   })
+})
+
+describe('sync', () => {
+  test('a lost deletion heals, though no state vector shows it', () => {
+    const room = open()
+    const [a, b] = [room.join('a'), room.join('b')]
+    submit(a, 'j1', 1)
+    room.run(2000)
+    room.weather = { ...calm, dropChance: 1 }
+    a.replica.dropJob('j1' as JobId)
+    room.run(100)
+    room.weather = calm
+    room.run(60_000)
+    expect(a.replica.contentHashes().has('lane:a')).toBe(false)
+    expect(b.replica.contentHashes().has('lane:a')).toBe(false)
+  })
+
+  test('pieces of a document with several writers apply one after the other', () => {
+    const room = open({ pieceBytes: 300 })
+    const [a, b] = [room.join('a'), room.join('b')]
+    room.run(2000)
+    for (let no = 0; no < 40; no++) {
+      const member = no % 3 === 0 ? a : b
+      member.replica.write([outcomes('j1', member.id, member === a ? 1 : 2, no, 1)])
+      room.run(50)
+    }
+    for (const leaver of [a, b]) {
+      const late = room.join(`late-${leaver.id}`)
+      room.run(5000)
+      const other = leaver === a ? b : late
+      expect(late.replica.contentHashes()).toEqual(other.replica.contentHashes())
+      room.leave(leaver)
+    }
+    expect(refusals).toEqual([])
+  })
+
+  test('a digest in many parts is answered completely', () => {
+    const room = open({ digestEntries: 3 })
+    const [a, b] = [room.join('a'), room.join('b')]
+    room.run(2000)
+    room.split([a], [b])
+    for (let i = 0; i < 20; i++) submit(i % 2 === 0 ? a : b, `j${i}`, 2)
+    room.run(1000)
+    room.heal()
+    room.run(8000)
+    expect(a.replica.contentHashes().size).toBe(22)
+    expect(b.replica.contentHashes()).toEqual(a.replica.contentHashes())
+  })
+
+  test('a newcomer gets a job from one member, not from each', () => {
+    const room = open()
+    const members = ['a', 'b', 'c', 'd'].map((id) => room.join(id))
+    submit(members[0] as Member, 'j1', 3000)
+    room.run(2000)
+    let bytes = 0
+    room.onSent((_from, to, message) => {
+      if (to === 'z') bytes += message.length
+    })
+    const late = room.join('z')
+    room.run(5000)
+    expect(late.replica.contentHashes()).toEqual(members[1]?.replica.contentHashes())
+    expect(bytes).toBeLessThan(2 * (members[0]?.replica.stats().bytes ?? 0))
+  })
+
+  test('a member whose lane was dropped comes back with it', () => {
+    const room = open()
+    const [a, b] = [room.join('a'), room.join('b')]
+    a.replica.write([{ type: 'ended', by: a.id, job: 'j0' as JobId }])
+    room.run(2000)
+    room.split([a], [b])
+    room.run(200_000)
+    expect(b.replica.contentHashes().has('lane:a')).toBe(false)
+    room.heal()
+    submit(a, 'j1', 1)
+    room.run(60_000)
+    expect(b.replica.contentHashes()).toEqual(a.replica.contentHashes())
+  })
+})
+
+test('a value that cannot be packed becomes a failure that says so; arguments go empty', () => {
+  const room = open()
+  const [a, b] = [room.join('a'), room.join('b')]
+  const broken = {
+    pack: (): Uint8Array => {
+      throw new ShoalError('E_NOT_SERIALIZABLE', 'Cannot pack a function')
+    },
+  }
+  const [spec] = (specs('j1', 0, 1) as Extract<ReplicatedRecord, { type: 'specs' }>).specs as [TaskSpec]
+  const job = 'j1' as JobId
+  a.replica.write([
+    {
+      type: 'specs',
+      job,
+      specs: [
+        { ...spec, args: broken },
+        { ...spec, no: 1 },
+      ],
+    },
+    {
+      type: 'outcomes',
+      job,
+      by: a.id,
+      epoch: 1,
+      outcomes: [{ no: 0, outcome: { status: 'done', value: broken, processor: null } }],
+    },
+  ])
+  room.run(1000)
+  expect(nosOf(b.told)).toEqual([0, 1])
+  const ended = b.told.find((record) => record.type === 'outcomes')
+  expect(ended).toMatchObject({
+    outcomes: [{ outcome: { status: 'failed', error: { code: 'E_NOT_SERIALIZABLE' } } }],
+  })
+})
+
+test('one peer can neither open documents without end nor write under ids without end', () => {
+  const room = open({ documents: 20, clientsPerPeer: 3 })
+  const [a, b] = [room.join('a'), room.join('b')]
+  room.run(2000)
+  const writer = new TextEncoder().encode(a.id)
+  for (let i = 0; i < 30; i++) {
+    const update = first(forge(500 + i, (doc) => doc.getArray('writers').push([writer])))
+    say(room, a.id, b, { type: 'update', name: `job:x${i}`, update })
+  }
+  expect(new Set(refusals.map(({ code }) => code))).toEqual(new Set(['E_CRDT_FOREIGN']))
+  expect(b.replica.stats().documents).toBe(3)
+  for (let i = 0; i < 30; i++) {
+    const update = first(forge(500, (doc) => doc.getArray('writers').push([writer])))
+    say(room, a.id, b, { type: 'update', name: `job:y${i}`, update })
+  }
+  expect(refusals.at(-1)?.code).toBe('E_QUOTA')
+  expect(b.replica.stats().documents).toBe(20)
 })
 
 test('operations travel in the job document once, and reach the store of a successor', () => {
