@@ -6,7 +6,7 @@ import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
 import { createWorkerHost } from './processors/index.ts'
-import { reportBug } from './report-bug.ts'
+import { endOfTurn, reportBug } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
 /**
@@ -32,7 +32,9 @@ export async function openRoomMesh(
     await (room === null ? transport.close() : room.leave())
     throw error
   }
-  return meshIn(room, platform, options)
+  const mesh = meshIn(room, platform, options)
+  await endOfTurn(platform.clock)
+  return mesh
 }
 
 /** Signalling may be away for a while: the join waits for it as long as its signal allows. */

@@ -12,7 +12,7 @@ import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
 import { createWorkerHost } from './processors/index.ts'
-import { reportBug } from './report-bug.ts'
+import { endOfTurn, reportBug } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
 /**
@@ -44,7 +44,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     replica: null,
     onBug: reportBug,
   })
-  return openMesh({
+  const mesh = openMesh({
     runtime,
     operations,
     role: 'member',
@@ -59,6 +59,8 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     onView: () => () => {},
     leave: () => Promise.resolve(),
   })
+  await endOfTurn(clock)
+  return mesh
 }
 
 /** Nobody else sees it, so it need not be derived from a key. */

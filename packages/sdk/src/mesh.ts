@@ -4,6 +4,7 @@ import { Engine, type EngineParts } from './engine.ts'
 import { toJobInfo, toPeerInfo, toProcessorInfos } from './infos.ts'
 import { createMeshEvents, type MeshEventHub } from './mesh-events.ts'
 import { checkMapOptions } from './options.ts'
+import { endOfTurn } from './runtime-parts.ts'
 import type { TaskHandle } from './task.ts'
 import type { Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
 import { createView, type View, type Waitable } from './view.ts'
@@ -53,7 +54,7 @@ async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub
   engine.close()
   events.stop()
   // The runtime acts at the end of the turn; the room must still be there then.
-  await new Promise<void>((resolve) => parts.clock.defer(resolve))
+  await endOfTurn(parts.clock)
   parts.runtime.close()
   await parts.leave()
   await parts.host.close()

@@ -1,0 +1,3 @@
+export { hostRoom } from './host/host-room.ts'
+export type { HostRoomOptions, RoomHost } from './host/types.ts'
+export * from './node.ts'
