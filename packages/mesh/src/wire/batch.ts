@@ -2,6 +2,7 @@ import {
   type AttemptResult,
   errorRecord,
   type Message,
+  type MessageOf,
   type Outcome,
   type Payload,
   ShoalError,
@@ -79,18 +80,18 @@ export function splitMessage(message: Message): readonly Message[] {
   }
 }
 
-function splitHoldings(message: Extract<Message, { type: 'holdings' }>): readonly Message[] {
-  const all = { ...message, running: [], results: [], unknown: [] }
-  const split: Message[] = [
-    ...listed(message.running, (one) => 16 + one.processor.length).map((running) => ({ ...all, running })),
-    ...listed(message.results, resultBytes).map((results) => ({ ...all, results })),
-    ...listed(message.unknown, smallEntry).map((unknown) => ({ ...all, unknown })),
+/** In the common case everything fits, and one message says it all: also that there is nothing. */
+function splitHoldings(message: MessageOf<'holdings'>): readonly Message[] {
+  const entries = message.running.length + message.results.length + message.unknown.length
+  const bytes = message.results.reduce((sum, one) => sum + resultBytes(one), 0)
+  const all = bytes + message.running.length * 64 + message.unknown.length * smallEntry()
+  if (entries <= limits.batchEntriesMax && all <= limits.batchBytes) return [message]
+  const none = { ...message, running: [], results: [], unknown: [] }
+  return [
+    ...listed(message.running, (one) => 16 + one.processor.length).map((running) => ({ ...none, running })),
+    ...listed(message.results, resultBytes).map((results) => ({ ...none, results })),
+    ...listed(message.unknown, smallEntry).map((unknown) => ({ ...none, unknown })),
   ]
-  const small = message.running.length + message.results.length + message.unknown.length
-  // The common case: everything fits, one message says it all (also that there is nothing).
-  return split.length <= 1 || (small <= 64 && message.results.every((one) => resultBytes(one) < 256))
-    ? [message]
-    : split
 }
 
 function listed<T>(list: readonly T[], bytesOf: (entry: T) => number): readonly (readonly T[])[] {

@@ -9,7 +9,7 @@ const unpackr: Unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, c
 
 /** Packs the body of a frame: arrays, numbers, strings, booleans, `null` and bytes, nothing else. */
 export function packBody(value: unknown): Uint8Array {
-  return packr.pack(value)
+  return plain(packr.pack(value))
 }
 
 /**
@@ -20,12 +20,20 @@ export function packBody(value: unknown): Uint8Array {
 export function unpackBody(bytes: Uint8Array): unknown {
   scan(bytes)
   try {
-    return unpackr.unpack(bytes)
+    return unpackr.unpack(plain(bytes))
   } catch (error) {
     throw new ShoalError('E_DECODE', 'Cannot unpack a body as it must be MessagePack: decoder failed', {
       cause: error,
     })
   }
+}
+
+/**
+ * A plain view of its own: Node's buffers behave differently when sliced, compared or cloned, and the
+ * decoder leaves a property behind on what it reads.
+ */
+function plain(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
 /** Sizes of the values whose first byte says it all; see {@link scan} for the others. */
