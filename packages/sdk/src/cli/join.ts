@@ -4,6 +4,9 @@ import { type Command, inviteOf } from './command.ts'
 import { memberFlags, meshOptions } from './member.ts'
 import { type Terminal, toJson, whenStopped } from './terminal.ts'
 
+/** Joining that takes longer is worth a remark. */
+const lateMs = 3_000
+
 /** Lends this machine to a room until it is stopped. */
 export const join: Command = {
   name: 'join',
@@ -12,7 +15,12 @@ export const join: Command = {
   flags: memberFlags,
   async run(args, terminal) {
     const invite = inviteOf(args, join)
-    const mesh = await joinMesh(invite, { ...meshOptions(args), signal: terminal.stop })
+    const late = setTimeout(
+      () => terminal.note('! Waiting: the signalling server of the room does not answer'),
+      lateMs,
+    )
+    const joining = joinMesh(invite, { ...meshOptions(args), signal: terminal.stop })
+    const mesh = await joining.finally(() => clearTimeout(late))
     try {
       if (args.isJson) await reportJson(mesh, terminal)
       else await report(mesh, terminal)

@@ -13,6 +13,9 @@ import { type Terminal, toJson, toLine } from './terminal.ts'
 /** Items in flight: enough for the batches of a busy room, bounded for endless input. */
 const windowItems = 1_024
 
+/** Longer without any processor is worth a remark. */
+const starvedMs = 3_000
+
 /** Runs a module's function on items, here or in a room. */
 export const run: Command = {
   name: 'run',
@@ -54,10 +57,21 @@ async function openMesh(args: Arguments, terminal: Terminal): Promise<Mesh> {
     return await localMesh({ workers: availableParallelism(), ...options, signal: terminal.stop })
   }
   const mesh = await joinSoon(invite, options, terminal)
-  mesh.on('starved', ({ waiting }) =>
-    terminal.note(`! ${waiting} tasks wait: nobody in the room lends a processor`),
-  )
+  noteStarvation(mesh, terminal)
   return mesh
+}
+
+/** A room needs a moment to be seen: only what lasts is worth a remark. */
+function noteStarvation(mesh: Mesh, terminal: Terminal): void {
+  let timer: NodeJS.Timeout | null = null
+  mesh.on('starved', () => {
+    timer ??= setTimeout(() => {
+      timer = null
+      if (mesh.health().processors > 0 || terminal.stop.aborted) return
+      terminal.note('! The work waits: nobody in the room lends a processor')
+    }, starvedMs)
+    timer.unref()
+  })
 }
 
 async function loadOperation(
