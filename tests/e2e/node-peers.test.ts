@@ -1,0 +1,161 @@
+import { CancelledError, joinMesh, type Mesh, operation, TaskFailedError, withContext } from '@shoal/sdk'
+import { hostRoom, type RoomHost } from '@shoal/sdk/node'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type NodePeer, startNodePeer } from './support/node-peer.ts'
+
+// Peers in processes of their own, over WebRTC, with nothing between them but the signalling server.
+
+let host: RoomHost
+const meshes: Mesh[] = []
+const peers: NodePeer[] = []
+
+beforeAll(async () => {
+  host = await hostRoom({ page: false })
+})
+afterEach(async () => {
+  await Promise.all(meshes.splice(0).map((mesh) => mesh.close()))
+  await Promise.all(peers.splice(0).map((peer) => peer.stop()))
+})
+afterAll(() => host.close())
+
+async function member(name: string, workers = 0): Promise<Mesh> {
+  const mesh = await joinMesh(host.memberInvite, { name, workers })
+  meshes.push(mesh)
+  return mesh
+}
+
+async function lender(name: string, workers: number, invite = host.memberInvite): Promise<NodePeer> {
+  const peer = await startNodePeer(invite, name, workers)
+  peers.push(peer)
+  return peer
+}
+
+/** Resolves when `mesh` sees that many processors. */
+function whenProcessors(mesh: Mesh, count: number): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (mesh.processors.length !== count) return
+      leave()
+      resolve()
+    }
+    const leave = mesh.on('peers-changed', look)
+    look()
+  })
+}
+
+const add = operation('add', (x: number, y: number) => x + y)
+/** Some milliseconds of work that nothing can optimise away. */
+const grind = operation('grind', (seed: number) => {
+  let x = seed | 1
+  for (let i = 0; i < 3_000_000; i++) {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+  }
+  return x
+})
+
+function grindHere(seed: number): number {
+  let x = seed | 1
+  for (let i = 0; i < 3_000_000; i++) {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+  }
+  return x
+}
+
+describe('two peers in two processes', () => {
+  test('values, dependencies, errors and nested tasks cross', async () => {
+    const mesh = await member('submitter')
+    const peer = await lender('lender', 1)
+    const p = mesh.spawn(add, 1, 2)
+    expect(await mesh.spawn(add, p, mesh.spawn(add, 3, 4))).toBe(10)
+    expect(await mesh.map((x: number) => x * x, [1, 2, 3, p])).toEqual([1, 4, 9, 9])
+    const big = await mesh.spawn((n: number) => new Float64Array(n).fill(7), 100_000)
+    expect([big.constructor, big.length, big[99_999]]).toEqual([Float64Array, 100_000, 7])
+
+    const failing = mesh.spawn(() => {
+      class QuotaError extends Error {
+        override name = 'QuotaError'
+        left = 3
+      }
+      throw new QuotaError('none left')
+    })
+    const failure = await mesh.spawn(add, failing, 1).then(
+      () => expect.unreachable('it did not fail'),
+      (reason: unknown) => reason as TaskFailedError,
+    )
+    expect(failure).toBeInstanceOf(TaskFailedError)
+    expect(failure).toMatchObject({ originTaskId: failing.id, peerId: peer.id, attempts: 1 })
+    expect(failure.cause).toMatchObject({ name: 'QuotaError', message: 'none left', left: 3 })
+    expect(failure.message).toContain('on peer "lender"')
+
+    const unsent = mesh.spawn(
+      (x: unknown) => x,
+      () => 1,
+    )
+    expect(unsent.isReady()).toBe(true)
+    await expect(unsent.fetch()).rejects.toMatchObject({ code: 'E_NOT_SERIALIZABLE' })
+
+    const fib = withContext(async function fib(ctx, n: number): Promise<number> {
+      if (n < 2) return n
+      const [left, right] = [ctx.mesh.spawn(fib, n - 1), ctx.mesh.spawn(fib, n - 2)]
+      return (await left) + (await right)
+    })
+    expect(await mesh.spawn(fib, 8)).toBe(21)
+    const boxed = await mesh.spawn(withContext((ctx) => ({ task: ctx.mesh.spawn(() => 'inner') })))
+    expect(await boxed.task).toBe('inner')
+    expect(mesh.peers.find(({ id }) => id === peer.id)).toMatchObject({ name: 'lender', role: 'member' })
+  })
+
+  test('a contributor lends and must not submit', async () => {
+    const mesh = await member('submitter')
+    const peer = await lender('guest', 1, host.contributorInvite)
+    let where: string | null = null
+    for await (const done of mesh.map(add.with({ peer: peer.id }) as never, [1])) where = done.peer
+    expect(where).toBe(peer.id)
+    const guest = await joinMesh(host.contributorInvite, { name: 'second guest', workers: 0 })
+    meshes.push(guest)
+    expect(guest.role).toBe('contributor')
+    expect(() => guest.spawn(add, 1, 2)).toThrow(expect.objectContaining({ code: 'E_FORBIDDEN' }))
+  })
+
+  test('a peer killed in the middle costs time, no result', async () => {
+    const mesh = await member('submitter')
+    const [doomed] = await Promise.all([lender('doomed', 1), lender('survivor', 1)])
+    await whenProcessors(mesh, 2)
+    const items = Array.from({ length: 120 }, (_, index) => index)
+    const group = mesh.map(grind, items)
+    const left = new Promise<string>((resolve) => mesh.on('peer-left', ({ id }) => resolve(id)))
+    let ended = 0
+    for await (const member of group) {
+      expect(member.status).toBe('done')
+      if (++ended === 30) await doomed.kill()
+    }
+    expect(await group).toEqual(items.map(grindHere))
+    expect(await left).toBe(doomed.id)
+  })
+
+  test('a job goes on when its submitter leaves, and another member sees it end', async () => {
+    const submitter = await member('submitter')
+    const watcher = await member('watcher')
+    await lender('lender', 1)
+    await Promise.all([whenProcessors(submitter, 1), whenProcessors(watcher, 1)])
+    const items = Array.from({ length: 80 }, (_, index) => index)
+    const group = submitter.map(grind, items)
+    const failed = group.fetch().catch((reason: unknown) => reason)
+    const seen = watcher.group<number>(group.jobId)
+    let ended = 0
+    for await (const member of seen) {
+      expect(member.status).toBe('done')
+      if (++ended === 20) await submitter.close()
+    }
+    expect(await seen).toEqual(items.map(grindHere))
+    expect(await failed).toBeInstanceOf(CancelledError)
+    const job = watcher.jobs().find(({ id }) => id === group.jobId)
+    expect(job).toMatchObject({ isEnded: true, done: 80, total: 80 })
+    expect(job?.epoch).toBeGreaterThan(1)
+    expect(job?.owner).not.toBe(submitter.self)
+  })
+})
