@@ -51,10 +51,16 @@ export function createWorkerHostFixture(
     added: () => added,
     payload: (value) => new LivePayload(value),
     value: (payload) => payloadValue(payload),
-    shout(name) {
+    gate(name) {
       const channel = new BroadcastChannel(name)
-      channel.postMessage('now')
-      channel.close()
+      const arrived = new Promise((resolve) => {
+        channel.onmessage = resolve
+      })
+      return {
+        open() {
+          void arrived.then(() => channel.postMessage('go'))
+        },
+      }
     },
   }
 }

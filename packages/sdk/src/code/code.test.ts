@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { missingCapture, operationFrom, operationHash, sha256Hex } from './index.ts'
 import { markContext } from './with-context.ts'
 
+declare const factorial: unknown
+
 async function load(
   body: unknown,
 ): Promise<{ default: (...args: unknown[]) => unknown; takesContext?: boolean }> {
@@ -101,6 +103,22 @@ describe('operationFrom()', () => {
     expect(marked.hash).not.toBe(operationFrom(body).hash)
     expect((await load(markContext(body))).takesContext).toBe(true)
     expect((await load(body)).takesContext).toBeUndefined()
+  })
+
+  test('knows itself by the name that it was given', async () => {
+    const record = operationFrom(
+      (n: number): number => {
+        // biome-ignore lint/correctness/noUndeclaredVariables: the module declares it
+        return n < 2 ? n : (factorial as unknown as (n: number) => number)(n - 1) * n
+      },
+      { name: 'factorial' },
+    )
+    const module = await import(
+      /* @vite-ignore */ `data:text/javascript;charset=utf-8,${encodeURIComponent(record.source)}`
+    )
+    expect(module.default(5)).toBe(120)
+    expect(operationFrom((x: number) => x, { name: 'await' }).source).not.toContain('const await')
+    expect(operationFrom((x: number) => x, { name: 'not in its text' }).name).toBe('not in its text')
   })
 
   test('takes a module as text', () => {

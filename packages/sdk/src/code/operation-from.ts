@@ -20,19 +20,32 @@ export interface OperationFromOptions {
 type AnyFunction = (...args: never[]) => unknown
 
 const byFunction = new WeakMap<object, OperationRecord>()
+/** Names that a module's own declarations cannot have. */
+const reserved = new Set(
+  (
+    'arguments await break case catch class const continue debugger default delete do else enum eval export ' +
+    'extends false finally for function if implements import in instanceof interface let new null package ' +
+    'private protected public return static super switch takesContext this throw true try typeof var void ' +
+    'while with yield __name'
+  ).split(' '),
+)
 const loaded = new WeakMap<object, OperationRecord>()
 const byText = new Map<string, OperationRecord>()
 
 /**
  * The operation of a function without captures, of a body marked by `withContext`, or of a module's
- * text. Synchronous; a function is read once.
+ * text. Synchronous; a function is read once. A body made with a `name` may use that name for its own
+ * operation (`ctx.mesh.spawn(fib, n - 1)` inside `fib`).
  * @throws ShoalError `E_CODE` native, bound and generator functions, classes, module texts over 4 MiB
  */
 export function operationFrom(body: unknown, options: OperationFromOptions = {}): OperationRecord {
   const marked = markedBody(body)
   const fn = marked ?? body
-  if (typeof fn === 'function')
-    return named(fromFunction(body as object, fn as AnyFunction, marked !== null), options)
+  if (typeof fn === 'function') {
+    const { name } = options
+    if (name !== undefined) return fromNamed(fn as AnyFunction, marked !== null, name)
+    return fromFunction(body as object, fn as AnyFunction, marked !== null)
+  }
   if (isModuleText(body)) return fromModule(body, options.name ?? 'module')
   throw new ShoalError(
     'E_CODE',
@@ -53,16 +66,27 @@ export function rememberFunction(fn: object, record: OperationRecord): void {
 function fromFunction(key: object, fn: AnyFunction, takesContext: boolean): OperationRecord {
   const known = loaded.get(fn) ?? byFunction.get(key)
   if (known !== undefined) return known
-  const source = moduleOf(functionExpression(fn), takesContext)
-  let record = byText.get(source)
-  if (record === undefined || record.name !== nameOf(fn)) {
-    const hash = record?.hash ?? operationHash(source, 'default')
-    checkSource(source)
-    record = { hash, name: nameOf(fn), source, exportName: 'default' }
-    if (byText.size >= rememberedTextsMax) byText.clear()
-    byText.set(source, record)
-  }
+  const record = fromText(moduleOf(functionExpression(fn), takesContext, null), nameOf(fn))
   byFunction.set(key, record)
+  return record
+}
+
+/** Inside its own text the operation is known by its name, so that its body can spawn it again. */
+function fromNamed(fn: AnyFunction, takesContext: boolean, name: string): OperationRecord {
+  const expression = functionExpression(fn)
+  const isIdentifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name) && !reserved.has(name)
+  const ownName = isIdentifier && expression.includes(name) ? name : null
+  return fromText(moduleOf(expression, takesContext, ownName), name)
+}
+
+function fromText(source: string, name: string): OperationRecord {
+  const known = byText.get(source)
+  if (known?.name === name) return known
+  checkSource(source)
+  const hash = known?.hash ?? operationHash(source, 'default')
+  const record = { hash, name, source, exportName: 'default' }
+  if (byText.size >= rememberedTextsMax) byText.clear()
+  byText.set(source, record)
   return record
 }
 
@@ -70,10 +94,12 @@ function fromFunction(key: object, fn: AnyFunction, takesContext: boolean): Oper
  * A module around one expression. Tools that keep names wrap inner functions in `__name(...)`, a helper
  * that stays behind in the bundle: the module has its own.
  */
-function moduleOf(expression: string, takesContext: boolean): string {
+function moduleOf(expression: string, takesContext: boolean, ownName: string | null): string {
   const helper = 'const __name = (target) => target\n'
   const mark = takesContext ? 'export const takesContext = true\n' : ''
-  return `${helper}${mark}export default (\n${expression}\n)\n`
+  const body = `(\n${expression}\n)\n`
+  if (ownName === null) return `${helper}${mark}export default ${body}`
+  return `${helper}${mark}const ${ownName} = ${body}export { ${ownName} as default }\n`
 }
 
 function fromModule(module: ModuleText, name: string): OperationRecord {
@@ -86,11 +112,6 @@ function checkSource(source: string): void {
   if (source.length <= sourceCharsMax) return
   const limit = `at most ${sourceCharsMax} characters of code are sent`
   throw new ShoalError('E_CODE', `Cannot make an operation as ${limit}: current value is ${source.length}`)
-}
-
-function named(record: OperationRecord, options: OperationFromOptions): OperationRecord {
-  const { name } = options
-  return name === undefined || name === record.name ? record : { ...record, name }
 }
 
 function nameOf(fn: AnyFunction): string {

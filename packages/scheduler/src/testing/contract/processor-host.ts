@@ -14,8 +14,8 @@ export interface ProcessorHostFixture {
   added(): readonly string[]
   payload(value: unknown): Payload
   value(payload: Payload): unknown
-  /** Posts a message to the `BroadcastChannel` of that name. */
-  shout(channel: string): void
+  /** Answers the next message on the `BroadcastChannel` of that name, once `open` was called. */
+  gate(channel: string): { open(): void }
 }
 
 /** An implementation of the port `ProcessorHost` under test. */
@@ -364,15 +364,17 @@ function stoppingTests(open: Open, deadlySource: string | null): void {
       `export default (name) => new Promise((resolve) => {
          const channel = new BroadcastChannel(name)
          channel.onmessage = () => { channel.close(); resolve('ended') }
+         channel.postMessage('here')
        })`,
     )
     const spawning = bench.fixture.operation(
       'export const takesContext = true\nexport default (ctx) => { ctx.mesh.spawn(() => 1) }',
     )
+    const gate = bench.fixture.gate('gate')
     const [running, dropped] = bench.run(bench.call(hold, ['gate']), bench.call(spawning, [])) as [Call, Call]
     bench.fixture.host.abort(bench.processor, [dropped.callId])
     expect(await bench.end(dropped)).toMatchObject([{ status: 'cancelled' }])
-    bench.fixture.shout('gate')
+    gate.open()
     expect(await bench.values(running)).toEqual(['ended'])
     expect(bench.requests).toEqual([])
   })
