@@ -8,6 +8,8 @@ import type { Problem } from './words.ts'
 /** Everything that the page shows, as plain data. */
 export interface PageState {
   readonly phase: 'out' | 'joining' | 'in'
+  /** Joining takes longer than it should. */
+  readonly isSlow: boolean
   /** `null`: no room; a mesh of this device alone. */
   readonly invite: string | null
   readonly room: string
@@ -35,6 +37,7 @@ export function firstState(invite: string | null): PageState {
   const cores = navigator.hardwareConcurrency || 2
   return {
     phase: 'out',
+    isSlow: false,
     invite,
     room: invite === null ? '' : roomOf(invite),
     name: rememberedName(),

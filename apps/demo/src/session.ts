@@ -21,6 +21,9 @@ export interface Session {
   onTiles(listener: TileListener): () => void
 }
 
+/** A join takes a second or two; after this time the page says what may be wrong, and goes on trying. */
+const slowMs = 6_000
+
 interface Held {
   room: OpenRoom | null
   joining: AbortController | null
@@ -76,6 +79,7 @@ async function join(
   const room = invite === null ? '' : roomOf(invite)
   keepName(name)
   store.set({ phase: 'joining', invite, room, name, isAlone, problem: null, hasLeft: false })
+  const slow = setTimeout(() => store.set({ isSlow: true }), slowMs)
   try {
     const mesh = await openMesh(invite, name, joining.signal)
     if (joining.signal.aborted) return await mesh.close()
@@ -84,6 +88,9 @@ async function join(
     held.room = openRoom(mesh, store, tileListeners)
   } catch (error) {
     if (!joining.signal.aborted) store.set({ phase: 'out', problem: problemOf(error) })
+  } finally {
+    clearTimeout(slow)
+    store.set({ isSlow: false })
   }
 }
 

@@ -27,9 +27,10 @@ const known: Readonly<Record<string, readonly [title: string, advice: string]>> 
   ],
 }
 
-const signallingAway: readonly [string, string] = [
+/** What to say while, or because, the room's signalling cannot be reached. */
+export const signallingAway: readonly [title: string, advice: string] = [
   'The meeting point does not answer',
-  'Check that the program that opened the room still runs, and that this device is in the same network. Then try again.',
+  'Check that the program that opened the room still runs, and that this device is in its network. Then try again.',
 ]
 
 const signallingCodes = new Set(['E_SIGNAL', 'E_DIAL', 'E_JOIN_TIMEOUT'])

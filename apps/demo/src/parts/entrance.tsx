@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks'
 import { isInvite } from '../invite-link.ts'
 import type { PageState } from '../page-state.ts'
 import type { Session } from '../session.ts'
+import { signallingAway } from '../words.ts'
 
 /** What a visitor sees before the room: who am I, and where do I go? */
 export function Entrance({
@@ -17,6 +18,11 @@ export function Entrance({
   return (
     <div class="entrance">
       {state.hasLeft && <p class="notice">You left. Nothing runs on this device any more.</p>}
+      {state.isSlow && (
+        <p class="notice" role="status">
+          {signallingAway[0]} yet. Still trying. {signallingAway[1].split(' Then')[0]}
+        </p>
+      )}
       {state.invite === null ? (
         <NoInvite session={session} name={name} isJoining={isJoining} />
       ) : (
