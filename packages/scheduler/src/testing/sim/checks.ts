@@ -84,7 +84,9 @@ export function createHistory(
   const knowledge: Knowledge[] = Array.from({ length: size }, newKnowledge)
   const specs = new Map<string, TaskSpec>()
   const refs = new Map<string, TaskRef>()
+  /** Peers that hold a task's specification, and its outcome, in memory. */
   const holders = new Map<string, Set<number>>()
+  const outcomeHolders = new Map<string, Set<number>>()
   const written = new Map<string, Written[]>()
   const executions = new Map<string, number>()
   const thrown = new Map<string, number>()
@@ -130,9 +132,7 @@ export function createHistory(
         specs.set(key, spec)
         refs.set(key, ref)
       }
-      const holding = holders.get(key)
-      if (holding === undefined) holders.set(key, new Set([peer]))
-      else holding.add(peer)
+      hold(holders, key, peer)
     }
   }
   /** A peer acts as owner: it must not know of a newer one. */
@@ -158,6 +158,7 @@ export function createHistory(
       if (knows(peer).outcomes.has(key))
         violate('commit-once', `${id} commits ${key} again at epoch ${record.epoch}`)
       knows(peer).outcomes.add(key)
+      hold(outcomeHolders, key, peer)
       const all = written.get(key) ?? []
       all.push({ by: record.by, epoch: record.epoch, text: describeOutcome(outcome) })
       written.set(key, all)
@@ -181,9 +182,11 @@ export function createHistory(
     died(peer) {
       restarted.add(peer)
       for (const holding of holders.values()) holding.delete(peer)
+      for (const holding of outcomeHolders.values()) holding.delete(peer)
     },
     submitted: (peer, job, batch) => learnSpecs(peer, job, batch),
     cancelled(job, nos) {
+      expectations.clear()
       if (nos === null) cancelledJobs.add(job)
       else for (const no of nos) cancelledTasks.add(taskIdOf({ job, no }))
     },
@@ -210,7 +213,11 @@ export function createHistory(
         else if (record.type === 'claim')
           learnClaim(peer, record.job, { peer: record.by, epoch: record.epoch })
         else if (record.type === 'outcomes') {
-          for (const { no } of record.outcomes) knows(peer).outcomes.add(taskIdOf({ job: record.job, no }))
+          for (const { no } of record.outcomes) {
+            const key = taskIdOf({ job: record.job, no })
+            knows(peer).outcomes.add(key)
+            hold(outcomeHolders, key, peer)
+          }
         }
       }
     },
@@ -264,7 +271,11 @@ export function createHistory(
     lastSettled: (peer, ref) => knows(peer).settled.get(taskIdOf(ref)) ?? null,
     spec: (ref) => specs.get(taskIdOf(ref)),
     durable: () =>
-      [...holders].flatMap(([key, holding]) => (holding.size > 0 ? [refs.get(key) as TaskRef] : [])),
+      [...holders].flatMap(([key, holding]) => {
+        // An outcome that went down with every disk that had it cannot be told to anybody.
+        const isLost = outcomeHolders.get(key)?.size === 0
+        return holding.size > 0 && !isLost ? [refs.get(key) as TaskRef] : []
+      }),
     finalOutcome(ref) {
       let best: Written | null = null
       for (const record of written.get(taskIdOf(ref)) ?? []) {
@@ -386,6 +397,12 @@ function cancelledBelow(expected: Expected): boolean {
 
 /** Failures that no program asks for: a world with faults may bring them about. */
 const circumstances: ReadonlySet<string> = new Set(['E_NO_PROCESSOR', 'E_NO_DEP', 'E_TASK_POISON'])
+
+function hold(holders: Map<string, Set<number>>, key: string, peer: number): void {
+  const holding = holders.get(key)
+  if (holding === undefined) holders.set(key, new Set([peer]))
+  else holding.add(peer)
+}
 
 function newKnowledge(): Knowledge {
   return { claims: new Map(), outcomes: new Set(), settled: new Map(), forbidden: new Set() }

@@ -9,12 +9,13 @@ import {
   taskIdOf,
 } from '../../index.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
-import { createHistory, describeOutcome, type History } from './checks.ts'
-import { createLoop, type SimLoop } from './clock.ts'
+import { createHistory, type History } from './checks.ts'
+import { createLoop } from './clock.ts'
+import { finish, runUntil, settleDown, type World } from './ending.ts'
 import { describeFault, makeFaults, type SimFault } from './faults.ts'
-import { createSimMembership, type SimMembership } from './membership.ts'
-import { createSimNetwork, type SimNetwork } from './network.ts'
-import { type PeerParts, type SimMutation, type SimPeer, startPeer } from './peer.ts'
+import { createSimMembership } from './membership.ts'
+import { createSimNetwork } from './network.ts'
+import { type SimMutation, type SimPeer, startPeer } from './peer.ts'
 import type { HostProbe } from './processor.ts'
 import { createFakeReplica, createPost, type SimReplicaFactory } from './replica.ts'
 import { createRng, type SimRng } from './rng.ts'
@@ -59,28 +60,6 @@ export interface SimStats {
   readonly executions: number
   readonly takeovers: number
   readonly virtualMs: number
-}
-
-/** Faults have stopped for this long and something is still not done: it never will be. */
-const patienceMs = 90_000
-const pollMs = 500
-
-interface World {
-  readonly options: SimOptions
-  readonly shape: WorldShape
-  readonly loop: SimLoop
-  readonly net: SimNetwork
-  readonly membership: SimMembership
-  readonly history: History
-  readonly trace: Trace
-  readonly parts: PeerParts
-  readonly peers: (SimPeer | null)[]
-  readonly disks: SimDisk[]
-  /** The start of the peer that opened each job: a job is not gone on with by a later one. */
-  readonly submitters: Map<JobId, SimPeer>
-  readonly watched: { readonly peer: SimPeer; readonly ref: TaskRef }[]
-  faults: number
-  isOver: boolean
 }
 
 /** Runs one world from its seed to its end. Synchronous, and free of real time. */
@@ -136,7 +115,7 @@ function createWorld(options: SimOptions): World {
   const membership = createSimMembership(shape.peers.length, loop, rng.fork('membership'), net)
   const peers: (SimPeer | null)[] = shape.peers.map(() => null)
   const world: World = {
-    options,
+    without: options.without ?? [],
     shape,
     loop,
     net,
@@ -159,6 +138,7 @@ function createWorld(options: SimOptions): World {
     disks: shape.peers.map((peer) => createSimDisk(rng.fork(`disk ${peer.id}`), shape.disks)),
     submitters,
     watched: [],
+    seen: new WeakMap(),
     faults: 0,
     isOver: false,
   }
@@ -187,7 +167,7 @@ function plan(world: World, rng: SimRng): void {
   for (const action of makeWorkload(rng.fork('workload'), shape)) {
     loop.at(action.atMs, null, () => act(world, action))
   }
-  for (const fault of makeFaults(rng.fork('faults'), shape, new Set(world.options.without))) {
+  for (const fault of makeFaults(rng.fork('faults'), shape, new Set(world.without))) {
     loop.at(fault.atMs, null, () => inflict(world, fault))
   }
 }
@@ -216,10 +196,6 @@ function makeHostProbe(history: History, trace: Trace, killPeer: (index: number)
     killed: killPeer,
     processorDied: () => history.processorDied(),
   }
-}
-
-function runUntil(loop: SimLoop, atMs: number): void {
-  while (loop.nextAt() <= atMs && loop.runNext());
 }
 
 function start(world: World, index: number): void {
@@ -299,7 +275,7 @@ function kill(world: World, index: number): boolean {
 
 function leave(world: World, index: number): void {
   const peer = world.peers[index]
-  if (!peer || peer.gate.state !== 'running') return
+  if (peer?.gate.state !== 'running') return
   peer.runtime.close()
   peer.replica?.close()
   void peer.host.close()
@@ -352,7 +328,7 @@ function inflict(world: World, fault: SimFault): void {
 /** Stops a peer as SIGSTOP does: nothing runs, then everything arrives at once. */
 function pause(world: World, index: number, forMs: number): void {
   const peer = world.peers[index]
-  if (!peer || peer.gate.state !== 'running') return
+  if (peer?.gate.state !== 'running') return
   peer.gate.state = 'paused'
   world.loop.at(world.loop.now() + forMs, null, () => wake(world, peer))
 }
@@ -379,119 +355,4 @@ function stopFaults(world: World): void {
   world.net.conditions = perfectLinks
   world.net.healAll()
   for (const peer of world.peers) if (peer) wake(world, peer)
-}
-
-/** Runs until everything accepted has ended for everybody, or patience does. */
-function settleDown(world: World): void {
-  const { loop, history } = world
-  const deadlineMs = world.shape.horizonMs + patienceMs
-  // Submissions go on until the horizon, and some peers start late.
-  runUntil(loop, world.shape.horizonMs)
-  let open = unsettled(world)
-  while (open.length > 0 && loop.now() < deadlineMs) {
-    runUntil(loop, loop.now() + pollMs)
-    loop.at(loop.now() + pollMs, null, () => {})
-    runUntil(loop, loop.nextAt())
-    open = unsettled(world)
-  }
-  for (const text of open.slice(0, 3)) history.violate('liveness', text)
-  if (open.length === 0) {
-    runUntil(loop, loop.now() + 5000)
-    compare(world)
-  }
-}
-
-function liveMembers(world: World): SimPeer[] {
-  return world.peers.filter(
-    (peer): peer is SimPeer => peer?.gate.state === 'running' && peer.replica !== null,
-  )
-}
-
-/** What has not ended: an accepted task without an outcome at some live member, or a watcher not told. */
-function unsettled(world: World): string[] {
-  const open: string[] = []
-  const members = liveMembers(world)
-  for (const ref of world.history.durable()) {
-    for (const member of members) {
-      if (member.runtime.outcomeOf(ref) !== null) continue
-      open.push(
-        `${taskIdOf(ref)} has no outcome at p${member.index}, it is ${member.runtime.statusOf(ref)} there`,
-      )
-    }
-  }
-  const durable = new Set(world.history.durable().map(taskIdOf))
-  for (const { peer, ref } of world.watched) {
-    if (peer.gate.state !== 'running' || !durable.has(taskIdOf(ref))) continue
-    if (world.history.lastSettled(peer.index, ref) !== null) continue
-    open.push(`p${peer.index} watches ${taskIdOf(ref)} and was never told`)
-  }
-  return open
-}
-
-/** At the end every reader has the same outcomes, and the same documents. */
-function compare(world: World): void {
-  const { history } = world
-  const members = liveMembers(world)
-  for (const ref of history.durable()) {
-    const outcomes = members.map((member) => {
-      const outcome = member.runtime.outcomeOf(ref)
-      return outcome === null ? null : describeOutcome(outcome)
-    })
-    const known = [...new Set(outcomes.filter((text) => text !== null))]
-    if (known.length > 1) history.violate('agree', `${taskIdOf(ref)} ends as ${known.join(' and as ')}`)
-  }
-  for (const { peer, ref } of world.watched) {
-    if (peer.gate.state !== 'running') continue
-    const told = history.lastSettled(peer.index, ref)
-    const outcome = peer.runtime.outcomeOf(ref)
-    if (told !== null && outcome !== null && told !== describeOutcome(outcome)) {
-      history.violate(
-        'agree',
-        `p${peer.index} was told ${told} of ${taskIdOf(ref)} and keeps ${describeOutcome(outcome)}`,
-      )
-    }
-  }
-  compareReplicas(world, members)
-  if (world.shape.isCalm) checkCalm(world)
-}
-
-function compareReplicas(world: World, members: readonly SimPeer[]): void {
-  const documents = new Map<string, Map<string, number>>()
-  for (const member of members) {
-    for (const [document, hash] of member.replica?.contentHashes() ?? []) {
-      const hashes = documents.get(document) ?? new Map<string, number>()
-      if (!hashes.has(hash)) hashes.set(hash, member.index)
-      documents.set(document, hashes)
-    }
-  }
-  for (const [document, hashes] of documents) {
-    if (hashes.size < 2) continue
-    world.history.violate('replicas', `${document} differs between p${[...hashes.values()].join(' and p')}`)
-  }
-}
-
-/** Without faults nothing runs twice and nobody takes over. */
-function checkCalm(world: World): void {
-  const { history } = world
-  if (history.takeovers > 0) history.violate('calm', `${history.takeovers} takeovers without a fault`)
-  for (const [key, count] of history.executions) {
-    const slash = key.lastIndexOf('/')
-    const spec = history.spec({ job: key.slice(0, slash) as JobId, no: Number(key.slice(slash + 1)) })
-    if (spec?.args === undefined || history.deaths > 0) continue
-    const allowed = 1 + (spec.options.timeoutMs > 0 ? 1 : 0) + spec.options.retryMax
-    if (count > allowed) history.violate('calm', `${key} ran ${count} times without a fault`)
-  }
-}
-
-/** Closes every runtime that is left: none may leave a timer behind. */
-function finish(world: World): void {
-  for (const peer of world.peers) {
-    if (peer?.gate.state !== 'running') continue
-    peer.runtime.close()
-    peer.replica?.close()
-    void peer.host.close()
-    if (peer.gate.timers > 0) {
-      world.history.violate('timers', `p${peer.index} leaves ${peer.gate.timers} timers behind`)
-    }
-  }
 }

@@ -1,0 +1,157 @@
+import { type JobId, type TaskRef, taskIdOf } from '../../index.ts'
+import { describeOutcome, type History } from './checks.ts'
+import type { SimLoop } from './clock.ts'
+import type { SimMembership } from './membership.ts'
+import type { SimNetwork } from './network.ts'
+import type { PeerParts, SimPeer } from './peer.ts'
+import type { WorldShape } from './shape.ts'
+import type { SimDisk } from './store.ts'
+import type { Trace } from './trace.ts'
+
+/** Everything of one simulated world. */
+export interface World {
+  /** Kinds of faults that are left out. */
+  readonly without: readonly string[]
+  readonly shape: WorldShape
+  readonly loop: SimLoop
+  readonly net: SimNetwork
+  readonly membership: SimMembership
+  readonly history: History
+  readonly trace: Trace
+  readonly parts: PeerParts
+  readonly peers: (SimPeer | null)[]
+  readonly disks: SimDisk[]
+  /** The start of the peer that opened each job: a job is not gone on with by a later one. */
+  readonly submitters: Map<JobId, SimPeer>
+  readonly watched: { readonly peer: SimPeer; readonly ref: TaskRef }[]
+  /** Starts of peers, and tasks whose outcome they have had: an ended job is forgotten after a while. */
+  readonly seen: WeakMap<SimPeer, Set<string>>
+  faults: number
+  isOver: boolean
+}
+
+/** Faults have stopped for this long and something is still not done: it never will be. */
+const patienceMs = 90_000
+const pollMs = 500
+
+/** Runs all events up to a time. */
+export function runUntil(loop: SimLoop, atMs: number): void {
+  while (loop.nextAt() <= atMs && loop.runNext());
+}
+
+/** Runs until everything accepted has ended for everybody, or patience does. */
+export function settleDown(world: World): void {
+  const { loop, history } = world
+  const deadlineMs = world.shape.horizonMs + patienceMs
+  // Submissions go on until the horizon, and some peers start late.
+  runUntil(loop, world.shape.horizonMs)
+  let open = unsettled(world)
+  while (open.length > 0 && loop.now() < deadlineMs) {
+    runUntil(loop, loop.now() + pollMs)
+    loop.at(loop.now() + pollMs, null, () => {})
+    runUntil(loop, loop.nextAt())
+    open = unsettled(world)
+  }
+  for (const text of open.slice(0, 3)) history.violate('liveness', text)
+  if (open.length === 0) {
+    runUntil(loop, loop.now() + 5000)
+    compare(world)
+  }
+}
+
+function liveMembers(world: World): SimPeer[] {
+  return world.peers.filter(
+    (peer): peer is SimPeer => peer?.gate.state === 'running' && peer.replica !== null,
+  )
+}
+
+/** What has not ended: an accepted task without an outcome at some live member, or a watcher not told. */
+function unsettled(world: World): string[] {
+  const open: string[] = []
+  const refs = world.history.durable()
+  for (const member of liveMembers(world)) {
+    const seen = world.seen.get(member) ?? new Set()
+    world.seen.set(member, seen)
+    for (const ref of refs) {
+      const key = taskIdOf(ref)
+      if (seen.has(key)) continue
+      if (member.runtime.outcomeOf(ref) !== null) seen.add(key)
+      else open.push(`${key} has no outcome at p${member.index}, it is ${member.runtime.statusOf(ref)} there`)
+    }
+  }
+  const durable = new Set(refs.map(taskIdOf))
+  for (const { peer, ref } of world.watched) {
+    if (peer.gate.state !== 'running' || !durable.has(taskIdOf(ref))) continue
+    if (world.history.lastSettled(peer.index, ref) !== null) continue
+    open.push(`p${peer.index} watches ${taskIdOf(ref)} and was never told`)
+  }
+  return open
+}
+
+/** At the end every reader has the same outcomes, and the same documents. */
+function compare(world: World): void {
+  const { history } = world
+  const members = liveMembers(world)
+  for (const ref of history.durable()) {
+    const outcomes = members.map((member) => {
+      const outcome = member.runtime.outcomeOf(ref)
+      return outcome === null ? null : describeOutcome(outcome)
+    })
+    const known = [...new Set(outcomes.filter((text) => text !== null))]
+    if (known.length > 1) history.violate('agree', `${taskIdOf(ref)} ends as ${known.join(' and as ')}`)
+  }
+  for (const { peer, ref } of world.watched) {
+    if (peer.gate.state !== 'running') continue
+    const told = history.lastSettled(peer.index, ref)
+    const outcome = peer.runtime.outcomeOf(ref)
+    if (told !== null && outcome !== null && told !== describeOutcome(outcome)) {
+      history.violate(
+        'agree',
+        `p${peer.index} was told ${told} of ${taskIdOf(ref)} and keeps ${describeOutcome(outcome)}`,
+      )
+    }
+  }
+  compareReplicas(world, members)
+  if (world.shape.isCalm) checkCalm(world)
+}
+
+function compareReplicas(world: World, members: readonly SimPeer[]): void {
+  const documents = new Map<string, Map<string, number>>()
+  for (const member of members) {
+    for (const [document, hash] of member.replica?.contentHashes() ?? []) {
+      const hashes = documents.get(document) ?? new Map<string, number>()
+      if (!hashes.has(hash)) hashes.set(hash, member.index)
+      documents.set(document, hashes)
+    }
+  }
+  for (const [document, hashes] of documents) {
+    if (hashes.size < 2) continue
+    world.history.violate('replicas', `${document} differs between p${[...hashes.values()].join(' and p')}`)
+  }
+}
+
+/** Without faults nothing runs twice and nobody takes over. */
+function checkCalm(world: World): void {
+  const { history } = world
+  if (history.takeovers > 0) history.violate('calm', `${history.takeovers} takeovers without a fault`)
+  for (const [key, count] of history.executions) {
+    const slash = key.lastIndexOf('/')
+    const spec = history.spec({ job: key.slice(0, slash) as JobId, no: Number(key.slice(slash + 1)) })
+    if (spec?.args === undefined || history.deaths > 0) continue
+    const allowed = 1 + (spec.options.timeoutMs > 0 ? 1 : 0) + spec.options.retryMax
+    if (count > allowed) history.violate('calm', `${key} ran ${count} times without a fault`)
+  }
+}
+
+/** Closes every runtime that is left: none may leave a timer behind. */
+export function finish(world: World): void {
+  for (const peer of world.peers) {
+    if (peer?.gate.state !== 'running') continue
+    peer.runtime.close()
+    peer.replica?.close()
+    void peer.host.close()
+    if (peer.gate.timers > 0) {
+      world.history.violate('timers', `p${peer.index} leaves ${peer.gate.timers} timers behind`)
+    }
+  }
+}
