@@ -130,6 +130,7 @@ async function render(mesh) {
   const tilesByPeer = new Map()
   const group = mesh.map(renderTile, tiles)
   let done = 0
+  drawProgress(done, tiles.length)
   for await (const record of group) {
     if (record.status !== 'done') throw record.error
     paint(pixels, tiles[record.index], record.value)

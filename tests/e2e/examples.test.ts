@@ -54,14 +54,20 @@ test('examples/web-page: a web page uses the room', async () => {
   const room = await openRoom()
   await lend(room.contributorInvite)
   const outDir = mkdtempSync(join(tmpdir(), 'shoal-example-'))
-  const config = { root: join(examples, 'web-page'), logLevel: 'warn' as const, build: { outDir } }
+  const config = {
+    root: join(examples, 'web-page'),
+    logLevel: 'warn' as const,
+    build: { outDir, emptyOutDir: true },
+  }
   let server: PreviewServer | null = null
   try {
     await build(config)
     server = await preview({ ...config, preview: { host: '127.0.0.1', port: 0, strictPort: false } })
     const url = server.resolvedUrls?.local[0] as string
     const { page, errors } = await openPage(browser, `${url}#${room.memberInvite}`)
-    await page.getByText('The room counted: 4 8 3 8').waitFor({ timeout: 60_000 })
+    await expect
+      .poll(() => page.getByRole('status').textContent(), { timeout: 60_000 })
+      .toBe('The room counted: 4 8 3 8')
     expect(errors).toEqual([])
   } finally {
     await server?.close()
