@@ -54,6 +54,7 @@ const results = [
 const every: { readonly [T in Message['type']]: Extract<Message, { readonly type: T }> } = {
   profile: {
     type: 'profile',
+    wantsYours: true,
     profile: {
       name: 'Ann’s laptop',
       processors: [{ id: processor, kind: 'worker', isDefault: true, score: 1.5 }],

@@ -169,15 +169,16 @@ export function readMessage(value: unknown, from: PeerId): Message {
   }
 }
 
-function writeProfile({ profile }: MessageOf<'profile'>): readonly unknown[] {
+function writeProfile({ profile, wantsYours }: MessageOf<'profile'>): readonly unknown[] {
   const processors = profile.processors.map((one) => [one.id, one.kind, one.isDefault, one.score])
-  return [codes.profile, fitText(profile.name), processors]
+  return [codes.profile, fitText(profile.name), processors, wantsYours]
 }
 
 function readProfile(value: unknown, from: PeerId): Message {
-  const [, name, processors] = asTuple(value, 3, 'profile')
+  const [, name, processors, wantsYours] = asTuple(value, 4, 'profile')
   return {
     type: 'profile',
+    wantsYours: asBoolean(wantsYours, 'wantsYours'),
     profile: {
       name: asText(name, 'the name of a peer'),
       processors: asList(processors, limits.processorsMax, 'processors', (item) => {

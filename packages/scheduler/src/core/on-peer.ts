@@ -1,4 +1,5 @@
 import { compareIds, type PeerId } from '../model/ids.ts'
+import type { MessageOf } from '../model/message.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { PeerProfile } from '../model/records.ts'
 import type { StepContext } from './context.ts'
@@ -21,13 +22,14 @@ export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): v
     epoch,
     role,
     isSuspected: false,
+    hasProfile: false,
     profile,
     rttMs: 0,
     bytesPerMs: 1000,
     tasksDone: 0,
   })
   state.story.add(state.now, id, 'joined at epoch', epoch)
-  ctx.send(id, { type: 'profile', profile: myProfile(ctx) })
+  ctx.send(id, { type: 'profile', profile: myProfile(ctx), wantsYours: true })
   // A successor that asked around before this peer was seen asks it, too.
   for (const job of state.jobs.values()) {
     if (job.isMine && job.claim.epoch > 1 && !job.isEnded) {
@@ -111,7 +113,24 @@ export function onProcessorsChanged(ctx: StepContext, processors: readonly Proce
   )
   setProfile(ctx, state.self, profile)
   ctx.write({ type: 'profile', by: state.self, profile })
-  for (const peer of state.peers.keys()) if (peer !== state.self) ctx.send(peer, { type: 'profile', profile })
+  for (const peer of state.peers.values())
+    if (peer.id !== state.self) ctx.send(peer.id, { type: 'profile', profile, wantsYours: !peer.hasProfile })
+}
+
+/** A peer says what it lends. Without that nothing can be placed there, so whoever lacks it asks. */
+export function onProfile(ctx: StepContext, from: PeerId, message: MessageOf<'profile'>): void {
+  setProfile(ctx, from, message.profile)
+  const peer = ctx.state.peers.get(from)
+  if (peer !== undefined && message.wantsYours) {
+    ctx.send(from, { type: 'profile', profile: myProfile(ctx), wantsYours: false })
+  }
+}
+
+/** Asks every peer that has not said what it lends. */
+export function askForProfiles(ctx: StepContext): void {
+  for (const peer of ctx.state.peers.values()) {
+    if (!peer.hasProfile) ctx.send(peer.id, { type: 'profile', profile: myProfile(ctx), wantsYours: true })
+  }
 }
 
 /** Brings the known processors of a peer in line with what it says of itself. */
@@ -120,6 +139,7 @@ export function setProfile(ctx: StepContext, id: PeerId, profile: PeerProfile): 
   const peer = state.peers.get(id)
   if (peer === undefined) return
   peer.profile = profile
+  peer.hasProfile = true
   const wanted = new Map(profile.processors.map((record) => [record.id, record]))
   for (const processor of [...state.processors.values()]) {
     if (processor.peer !== peer || wanted.has(processor.record.id)) continue

@@ -6,6 +6,7 @@ import type { Outcome } from '../model/task.ts'
 import type { StepContext } from './context.ts'
 import { auditExecutor } from './executor.ts'
 import { requeue } from './jobs.ts'
+import { askForProfiles } from './on-peer.ts'
 import { askForCancels, auditWatches } from './on-user.ts'
 import { type ReadyLane, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
 import { askToAdopt, onAdoptGraceOver, onReclaimDue, onTakeoverDue } from './takeover.ts'
@@ -114,6 +115,7 @@ function audit(ctx: StepContext): void {
   auditAssigned(ctx)
   for (const job of state.jobs.values()) if (job.isMine && job.adoptPending.size > 0) askToAdopt(ctx, job)
   auditExecutor(ctx)
+  askForProfiles(ctx)
   askForCancels(ctx)
   auditWatches(ctx)
 }
@@ -149,6 +151,7 @@ function hasOpenBusiness(state: SchedulerState): boolean {
   for (const processor of state.processors.values()) {
     if (processor.peer.id !== state.self && processor.assigned.size > 0) return true
   }
+  for (const peer of state.peers.values()) if (!peer.hasProfile) return true
   for (const job of state.executor.jobs.values()) if (job.held.size > 0) return true
   for (const job of state.jobs.values()) if (job.isMine && job.adoptPending.size > 0) return true
   return false

@@ -93,6 +93,8 @@ export interface PeerState {
   readonly epoch: number
   readonly role: PeerRole
   isSuspected: boolean
+  /** It has said what it lends. */
+  hasProfile: boolean
   profile: PeerProfile
   rttMs: number
   bytesPerMs: number
@@ -229,6 +231,7 @@ export function createState(options: {
     epoch: options.epoch,
     role: options.role,
     isSuspected: false,
+    hasProfile: true,
     profile: { name: options.name, processors: [] },
     rttMs: 0,
     bytesPerMs: Number.POSITIVE_INFINITY,

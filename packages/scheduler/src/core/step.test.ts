@@ -99,7 +99,7 @@ function join(feed: ReturnType<typeof world>['feed'], peer: PeerId, workers: num
     ...feed({
       type: 'message-received',
       from: peer,
-      message: { type: 'profile', profile: { name: peer, processors } },
+      message: { type: 'profile', profile: { name: peer, processors }, wantsYours: false },
     }),
   ]
 }
@@ -318,6 +318,7 @@ test('[CL2] the first successor claims at once, adopts what runs, and places the
     from: helper,
     message: {
       type: 'profile',
+      wantsYours: true,
       profile: { name: 'h', processors: [{ id: processor, kind: 'worker', isDefault: true, score: 1 }] },
     },
   })

@@ -112,7 +112,7 @@ function onEvent(ctx: StepContext, event: Event): void {
 function onMessage(ctx: StepContext, from: PeerId, message: Message): void {
   switch (message.type) {
     case 'profile':
-      peers.setProfile(ctx, from, message.profile)
+      peers.onProfile(ctx, from, message)
       return
     case 'assign':
       executor.onAssign(ctx, from, message)

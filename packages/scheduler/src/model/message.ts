@@ -59,7 +59,12 @@ export interface SpawnRequest {
  */
 export type Message =
   /** Any peer: what I am and lend. Sent after hello and on change. */
-  | { readonly type: 'profile'; readonly profile: PeerProfile }
+  | {
+      readonly type: 'profile'
+      readonly profile: PeerProfile
+      /** The sender has not had the receiver's: send it (again). */
+      readonly wantsYours: boolean
+    }
   /** Owner to executor: run these. */
   | {
       readonly type: 'assign'

