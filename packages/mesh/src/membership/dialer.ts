@@ -46,7 +46,6 @@ export function createDialer(options: DialerOptions): Dialer {
   const entries = new Map<string, Entry>()
   let isClosed = false
 
-  /** The pause that the order of addresses asks for. */
   const courtesy = (address: string): number => (transport.address > address ? 0 : courtesyMs)
 
   function isWanted(address: string, entry: Entry): boolean {

@@ -1,6 +1,5 @@
 import {
   type Clock,
-  type CloseReason,
   type DetectorOptions,
   type Link,
   type Message,
@@ -71,148 +70,238 @@ interface Known {
   readonly remote: Remote
   readonly address: string
   session: Session | null
+  /** Whether this side dialled the session's link. */
+  readonly isOurs: boolean
+  readonly openedAt: number
 }
 
 /** Pause between two rounds of telling others the addresses that this peer is linked to. */
 const gossipMs = 15_000
 /** Longest wait for others to close their ends when this peer leaves. */
 const farewellMs = 200
+/** Two links to one peer within this time were dialled at the same time, in milliseconds. */
+const sameTimeMs = 5_000
+/** A fence further above our epoch than this is a lie, or a mistake that we do not follow. */
+const fenceJumpMax = 1_000_000
 
 export function createPeers(options: PeersOptions): Peers {
-  const { transport, clock, hooks, identity } = options
-  const known = new Map<PeerId, Known>()
-  /** Addresses whose hello is under way. */
-  const greeting = new Set<string>()
-  const fences: Fences = createFences()
-  const budget: Budget = createBudget()
-  let epoch = options.epoch
-  let isLeaving = false
-  let gossipAt = clock.now() + gossipMs
+  const table = new PeerTable(options)
+  table.start()
+  return table
+}
 
-  const door: BulkDoor = createBulkDoor({ clock, onRefused: (error, from) => refused(error, from) })
-  const dialer: Dialer = createDialer({
-    transport,
-    clock,
-    rng: options.rng,
-    role: options.role,
-    isLinked: (address) => greeting.has(address) || sessions().some((one) => addressOf(one) === address),
-    onLink: (link) => void greet(link, true),
-  })
-  const view: View = createView({
-    clock,
-    detector: options.detector,
-    beat(peer) {
-      for (const session of sessions()) if (peer === null || session.remote.peer === peer) session.heartbeat()
-    },
-    ask: (helper, peer) => known.get(helper)?.session?.probe(peer),
-    answer: (asker, peer, isAlive) => known.get(asker)?.session?.probed(peer, isAlive),
-    onEvent: hooks.onView,
-    onDead: drop,
-  })
+class PeerTable implements Peers {
+  readonly #options: PeersOptions
+  readonly #clock: Clock
+  readonly #known = new Map<PeerId, Known>()
+  /** Addresses that this side dialled and whose hello is under way. */
+  readonly #greeting = new Set<string>()
+  readonly #fences: Fences = createFences()
+  readonly #budget: Budget = createBudget()
+  readonly #door: BulkDoor
+  readonly #dialer: Dialer
+  readonly #view: View
+  #epoch: number
+  #hellos = 0
+  #isLeaving = false
+  #gossipAt: number
 
-  function sessions(): readonly Session[] {
-    return [...known.values()].flatMap((one) => (one.session === null ? [] : [one.session]))
+  constructor(options: PeersOptions) {
+    const { clock, transport, rng, role, hooks } = options
+    this.#options = options
+    this.#clock = clock
+    this.#epoch = options.epoch
+    this.#gossipAt = clock.now() + gossipMs
+    this.#door = createBulkDoor({ clock, onRefused: (error, from) => this.#refused(error, from) })
+    this.#dialer = createDialer({
+      transport,
+      clock,
+      rng,
+      role,
+      isLinked: (address) => this.#greeting.has(address) || this.#sessionAt(address) !== undefined,
+      onLink: (link) => void this.#greet(link, true),
+    })
+    this.#view = createView({
+      clock,
+      detector: options.detector,
+      beat: (peer) => {
+        for (const session of this.#sessions()) {
+          if (peer === null || session.remote.peer === peer) session.heartbeat()
+        }
+      },
+      ask: (helper, peer) => this.session(helper)?.probe(peer),
+      answer: (asker, peer, isAlive) => this.session(asker)?.probed(peer, isAlive),
+      onEvent: hooks.onView,
+      onDead: (peer) => this.#drop(peer),
+    })
   }
 
-  function refused(error: ShoalError, from: string): void {
-    hooks.onRefused({ code: error.code, message: error.message, from })
+  start(): void {
+    const { transport } = this.#options
+    transport.onLink((link) => {
+      if (link.channel === 'bulk') this.#door.onLink(link)
+      else void this.#greet(link, false)
+    })
+    transport.onSeen((address) => this.#dialer.seen(address, null))
+    transport.onGone((address) => {
+      const session = this.#sessionAt(address)
+      if (session === undefined) this.#dialer.forget(address)
+      else session.heartbeat()
+    })
+    this.#tick()
   }
 
-  function admit(claimed: Remote): void {
-    const fence = Math.max(fences.of(claimed.peer), (known.get(claimed.peer)?.remote.epoch ?? 0) - 1)
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  list(): readonly Remote[] {
+    return [...this.#known.values()].map((one) => one.remote)
+  }
+
+  session(peer: PeerId): Session | null {
+    return this.#known.get(peer)?.session ?? null
+  }
+
+  async leave(): Promise<void> {
+    if (this.#isLeaving) return
+    this.#isLeaving = true
+    this.#dialer.close()
+    this.#door.close()
+    const sessions = this.#sessions()
+    for (const session of sessions) session.goodbye()
+    await farewell(
+      sessions.map((session) => session.pipe.link),
+      this.#clock,
+    )
+    for (const session of this.#sessions()) session.close()
+    this.#known.clear()
+    await this.#options.transport.close()
+  }
+
+  #sessions(): readonly Session[] {
+    return [...this.#known.values()].flatMap((one) => (one.session === null ? [] : [one.session]))
+  }
+
+  #sessionAt(address: string): Session | undefined {
+    return this.#sessions().find((session) => addressOf(session) === address)
+  }
+
+  #refused(error: ShoalError, from: string): void {
+    this.#options.hooks.onRefused({ code: error.code, message: error.message, from })
+  }
+
+  /** Refuses a hello by throwing. Its identity is claimed, not yet proved. */
+  #admit(claimed: Remote): void {
+    const held = this.#known.get(claimed.peer)
+    const fence = Math.max(this.#fences.of(claimed.peer), (held?.remote.epoch ?? 0) - 1)
     if (claimed.epoch <= fence) throw staleError(claimed, fence)
-    if (known.has(claimed.peer) || known.size < limits.linksMax) return
+    if (held !== undefined || this.#known.size < limits.linksMax) return
     throw new ShoalError(
       'E_LIMIT',
-      `Cannot link another peer as there must be at most ${limits.linksMax}: current value is ${known.size}`,
+      `Cannot link another peer as there must be at most ${limits.linksMax}: current value is ${this.#known.size}`,
     )
   }
 
-  async function greet(link: Link, isDialler: boolean): Promise<void> {
+  async #greet(link: Link, isDialler: boolean): Promise<void> {
     const from = link.remoteAddress
-    if (isLeaving || greeting.size >= limits.hellosMax) {
+    if (this.#isLeaving || this.#hellos >= limits.hellosMax) {
       link.close()
       return
     }
-    const pipe = createPipe({ link, clock, reader: noReader, onRefused: (error) => refused(error, from) })
-    if (isDialler) greeting.add(from)
-    const told = epoch
+    const clock = this.#clock
+    const pipe = createPipe({
+      link,
+      clock,
+      reader: noReader,
+      onRefused: (error) => this.#refused(error, from),
+    })
+    const epoch = this.#epoch
+    this.#hellos++
+    if (isDialler) this.#greeting.add(from)
     try {
-      const remote = await shakeHands({ ...options, pipe, isDialler, epoch: told, admit })
-      greeting.delete(from)
-      established(pipe, remote, isDialler)
+      const admit = (claimed: Remote): void => this.#admit(claimed)
+      const remote = await shakeHands({ ...this.#options, pipe, isDialler, epoch, admit })
+      this.#established(pipe, remote, isDialler)
     } catch (error) {
-      greeting.delete(from)
-      notGreeted(asShoalError(error), from, told)
+      if (isDialler) this.#greeting.delete(from)
+      this.#notGreeted(asShoalError(error), from, epoch)
+    } finally {
+      this.#hellos--
+      if (isDialler) this.#greeting.delete(from)
     }
   }
 
-  function notGreeted(error: ShoalError, from: string, told: number): void {
+  #notGreeted(error: ShoalError, from: string, epoch: number): void {
     const isTheirs = error.data['isTheirs'] === true
-    if (isTheirs) refused(error, from)
+    if (isTheirs) this.#refused(error, from)
     if (isTheirs && error.code === 'E_EPOCH_STALE') {
-      fencedBy(from, told, error.data['epoch'])
+      this.#fencedBy(from, epoch, error.data['epoch'])
       return
     }
-    if (error.code === 'E_FORBIDDEN') dialer.succeeded(from, 'contributor')
-    dialer.failed(from)
+    if (error.code === 'E_FORBIDDEN') this.#dialer.succeeded(from, 'contributor')
+    this.#dialer.failed(from)
   }
 
-  /** Others gave this peer up at epoch `told`: it comes back at a higher one. */
-  function fencedBy(address: string, told: number, fence: unknown): void {
-    const atLeast = typeof fence === 'number' && fence < Number.MAX_SAFE_INTEGER ? fence : told
-    epoch = Math.max(epoch, told + 1, atLeast + 1)
-    for (const [peer, one] of known) {
-      if (one.address === address) forget(peer, 'dead')
+  /** Others gave this peer up at `epoch`: it comes back at a higher one. */
+  #fencedBy(address: string, epoch: number, fence: unknown): void {
+    const isFence = typeof fence === 'number' && fence <= epoch + fenceJumpMax
+    this.#epoch = Math.max(this.#epoch, epoch + 1, isFence ? fence + 1 : 0)
+    for (const [peer, one] of this.#known) {
+      if (one.address === address) this.#forget(peer, 'dead')
     }
-    dialer.again(address)
+    this.#dialer.again(address)
   }
 
-  function established(pipe: Pipe, remote: Remote, isDialler: boolean): void {
+  #established(pipe: Pipe, remote: Remote, isDialler: boolean): void {
     const address = pipe.link.remoteAddress
-    const old = known.get(remote.peer)
-    if (isLeaving || !isBetter(old, pipe, isDialler, remote)) {
-      pipe.end(supersededError(remote))
+    const old = this.#known.get(remote.peer)
+    if (this.#isLeaving || !this.#isBetter(old, pipe, isDialler, remote)) {
+      pipe.close()
       return
     }
-    const session = open(pipe, remote)
-    if (isDialler) dialled.add(session)
-    known.set(remote.peer, { remote, address, session })
-    old?.session?.pipe.end(supersededError(remote))
-    dialer.succeeded(address, remote.role)
+    const session = this.#open(pipe, remote)
     const isNew = old === undefined || old.remote.epoch < remote.epoch
-    if (old !== undefined) tellMember(old.remote, false)
-    view.joined(remote, isNew)
-    tellMember(remote, true)
-    session.sendPeers(hints(remote))
-    for (const other of sessions()) {
-      if (isNew && other !== session && isUseful(other.remote, remote)) {
-        other.sendPeers([{ address, role: remote.role }])
-      }
-    }
+    this.#known.set(remote.peer, { remote, address, session, isOurs: isDialler, openedAt: this.#clock.now() })
+    if (isNew) old?.session?.pipe.end(supersededError(remote))
+    else old.session?.close()
+    this.#dialer.succeeded(address, remote.role)
+    if (old !== undefined) this.#tellMember(old.remote, false)
+    this.#view.joined(remote, isNew)
+    this.#tellMember(remote, true)
+    session.sendPeers(this.#hints(remote))
+    if (isNew) this.#introduce(remote, address)
     pipe.release()
   }
 
-  /** Both ends must keep the same one of two links: the one that the larger address dialled, else the newer. */
-  function isBetter(old: Known | undefined, pipe: Pipe, isDialler: boolean, remote: Remote): boolean {
-    const held = old?.session ?? null
-    if (held === null || remote.epoch > held.remote.epoch) return true
-    const isOldByUs = dialled.has(held)
-    const isLarger = transport.address > pipe.link.remoteAddress
-    return isOldByUs === isDialler || isLarger === isDialler
+  /** So that two peers find each other although signalling is away. */
+  #introduce(remote: Remote, address: string): void {
+    for (const other of this.#sessions()) {
+      if (other.remote.peer === remote.peer || !isUseful(other.remote, remote)) continue
+      other.sendPeers([{ address, role: remote.role }])
+    }
   }
 
-  /** Sessions whose link this side dialled. */
-  const dialled = new WeakSet<Session>()
+  /**
+   * Of two links that were made at the same time both ends must keep the same one: the one that the larger
+   * address dialled. Later on, whoever dials again has lost the link that this side still holds.
+   */
+  #isBetter(old: Known | undefined, pipe: Pipe, isDialler: boolean, remote: Remote): boolean {
+    if (old === undefined || old.session === null || remote.epoch > old.remote.epoch) return true
+    if (this.#clock.now() - old.openedAt > sameTimeMs || old.isOurs === isDialler) return true
+    return this.#options.transport.address > pipe.link.remoteAddress === isDialler
+  }
 
-  function open(pipe: Pipe, remote: Remote): Session {
+  #open(pipe: Pipe, remote: Remote): Session {
+    const { role, transport, random } = this.#options
     const { peer } = remote
+    const clock = this.#clock
     const address = pipe.link.remoteAddress
-    const handlers = handlersOf(remote, pipe, () => session)
-    const incoming = createIncoming({ remote, selfRole: options.role, clock, pipe, handlers })
+    const handlers = this.#handlersOf(remote, address, () => session)
+    const incoming = createIncoming({ remote, selfRole: role, clock, pipe, handlers })
     const bulk = createBulk({
       clock,
-      budget,
+      budget: this.#budget,
       dial: () => transport.dial(address, 'bulk'),
       announce: (token, { binding }) =>
         session.sendTicket({
@@ -220,141 +309,111 @@ export function createPeers(options: PeersOptions): Peers {
           localFingerprint: binding?.local ?? null,
           remoteFingerprint: binding?.remote ?? null,
         }),
-      random: options.random,
-      deliver: (type, body) => incoming.onFrame(type, body),
-      onRefused: (error) => refused(error, address),
-      onMeasured: (bytesPerMs) => view.measured(peer, { bytesPerMs }),
-      onLife: () => view.heard(peer),
+      random,
+      deliver: incoming.onFrame,
+      onRefused: (error) => this.#refused(error, address),
+      onMeasured: (bytesPerMs) => this.#view.measured(peer, { bytesPerMs }),
+      onLife: handlers.onLife,
     })
-    const session: Session = createSession({ remote, selfRole: options.role, pipe, bulk, clock, handlers })
+    const session: Session = createSession({ remote, selfRole: role, pipe, bulk, clock, handlers })
     return session
   }
 
-  function handlersOf(remote: Remote, pipe: Pipe, session: () => Session): SessionHandlers {
+  #handlersOf(remote: Remote, address: string, session: () => Session): SessionHandlers {
+    const { hooks, identity } = this.#options
     const { peer } = remote
-    const address = pipe.link.remoteAddress
-    const isCurrent = (): boolean => known.get(peer)?.session === session()
+    /** Wraps what only the peer's present link may say. */
+    const ifCurrent =
+      <A extends readonly unknown[]>(act: (...args: A) => void) =>
+      (...args: A): void => {
+        if (this.#known.get(peer)?.session === session()) act(...args)
+      }
     return {
-      onLife: () => {
-        if (isCurrent()) view.heard(peer)
-      },
-      onMessages: (messages) => {
-        if (isCurrent()) hooks.onMessages(peer, messages)
-      },
-      onReplica: (message) => {
-        if (isCurrent()) hooks.onReplica(peer, message)
-      },
-      onRoundTrip: (rttMs) => view.measured(peer, { rttMs }),
-      onProbe: (target) => view.probe(peer, target),
-      onProbed: (target, isAlive) => view.probed(peer, target, isAlive),
+      onLife: ifCurrent(() => this.#view.heard(peer)),
+      onMessages: ifCurrent((messages) => hooks.onMessages(peer, messages)),
+      onReplica: ifCurrent((message) => hooks.onReplica(peer, message)),
+      onRoundTrip: (rttMs) => this.#view.measured(peer, { rttMs }),
+      onProbe: (target) => this.#view.probe(peer, target),
+      onProbed: (target, isAlive) => this.#view.probed(peer, target, isAlive),
       onPeers: (found) => {
-        for (const hint of found) dialer.seen(hint.address, hint.role)
+        for (const hint of found) this.#dialer.seen(hint.address, hint.role)
       },
       onWanted: (request, hash) => hooks.onWanted(peer, request, hash),
       onOperation: (request, text) => hooks.onOperation(peer, request, text),
-      onTicket: (ticket) => door.onTicket(ticket, session().bulk),
-      onRefusedBy: (code, message, fence) => {
-        if (code !== 'E_EPOCH_STALE' || !isCurrent()) return
-        refused(new ShoalError(code, `Cannot go on with a peer as it gave this one up: ${message}`), address)
-        fencedBy(address, epoch, fence)
-      },
-      onGoodbye: () => {
-        if (!isCurrent()) return
-        dialer.forget(address)
-        forget(peer, 'left')
-      },
-      onClose: (reason) => closed(peer, session(), reason),
-      onUnsent: (error) => refused(asShoalError(error), identity.peer),
+      onTicket: (ticket) => this.#door.onTicket(ticket, session().bulk),
+      onRefusedBy: ifCurrent((code, message, fence) => {
+        if (code !== 'E_EPOCH_STALE') return
+        const text = `Cannot go on with a peer as it gave this one up: ${message}`
+        this.#refused(new ShoalError(code, text), address)
+        this.#fencedBy(address, this.#epoch, fence)
+      }),
+      onGoodbye: ifCurrent(() => {
+        this.#dialer.forget(address)
+        this.#forget(peer, 'left')
+      }),
+      onClose: ifCurrent(() => this.#lost(peer, address)),
+      onUnsent: (error) => this.#refused(asShoalError(error), identity.peer),
     }
   }
 
-  function closed(peer: PeerId, session: Session, _reason: CloseReason): void {
-    const one = known.get(peer)
-    if (one?.session !== session) return
+  /** The link closed without a goodbye: call again at once, while others are asked. */
+  #lost(peer: PeerId, address: string): void {
+    const one = this.#known.get(peer)
+    if (one === undefined || this.#isLeaving) return
     one.session = null
-    view.linkLost(peer)
-    if (known.has(peer)) dialer.again(one.address)
+    this.#view.linkLost(peer)
+    if (this.#known.has(peer)) this.#dialer.again(address)
   }
 
   /** Fences a peer that this one gave up, and tells it so in case it still hears. */
-  function drop(peer: PeerId): void {
-    const one = known.get(peer)
+  #drop(peer: PeerId): void {
+    const one = this.#known.get(peer)
     if (one === undefined) return
-    known.delete(peer)
-    fences.raise(peer, one.remote.epoch)
+    this.#known.delete(peer)
+    this.#fences.raise(peer, one.remote.epoch)
     one.session?.pipe.end(staleError(one.remote, one.remote.epoch))
-    tellMember(one.remote, false)
-    dialer.failed(one.address)
+    this.#tellMember(one.remote, false)
+    this.#dialer.failed(one.address)
   }
 
-  /** The peer left, or gave this one up: no fence in the second case, for its epoch stays good. */
-  function forget(peer: PeerId, cause: 'left' | 'dead'): void {
-    const one = known.get(peer)
+  /** The peer left, or gave this one up: in the second case its own epoch stays good. */
+  #forget(peer: PeerId, cause: 'left' | 'dead'): void {
+    const one = this.#known.get(peer)
     if (one === undefined) return
-    known.delete(peer)
-    if (cause === 'left') fences.raise(peer, one.remote.epoch)
+    this.#known.delete(peer)
+    if (cause === 'left') this.#fences.raise(peer, one.remote.epoch)
     one.session?.close()
-    view.left(peer, cause)
-    tellMember(one.remote, false)
+    this.#view.left(peer, cause)
+    this.#tellMember(one.remote, false)
   }
 
-  function tellMember(remote: Remote, isPresent: boolean): void {
-    if (options.role === 'member' && remote.role === 'member') hooks.onMember(remote.peer, isPresent)
+  #tellMember(remote: Remote, isPresent: boolean): void {
+    const { role, hooks } = this.#options
+    if (role === 'member' && remote.role === 'member') hooks.onMember(remote.peer, isPresent)
   }
 
-  /** Contributors have no use for contributors. */
-  function isUseful(to: Remote, about: Remote): boolean {
-    return to.role === 'member' || about.role === 'member'
-  }
-
-  function hints(to: Remote): readonly AddressHint[] {
-    return sessions()
+  #hints(to: Remote): readonly AddressHint[] {
+    return this.#sessions()
       .filter((one) => one.remote.peer !== to.peer && isUseful(to, one.remote))
       .map((one) => ({ address: addressOf(one), role: one.remote.role }))
   }
 
-  function tick(): void {
-    if (isLeaving) return
-    clock.setTimer(clock.now() + view.tickMs, tick)
-    view.tick()
-    for (const session of sessions()) session.tick()
-    dialer.run()
-    if (clock.now() < gossipAt) return
-    gossipAt = clock.now() + gossipMs
-    for (const session of sessions()) session.sendPeers(hints(session.remote))
+  #tick(): void {
+    if (this.#isLeaving) return
+    const now = this.#clock.now()
+    this.#clock.setTimer(now + this.#view.tickMs, () => this.#tick())
+    this.#view.tick()
+    for (const session of this.#sessions()) session.tick()
+    this.#dialer.run()
+    if (now < this.#gossipAt) return
+    this.#gossipAt = now + gossipMs
+    for (const session of this.#sessions()) session.sendPeers(this.#hints(session.remote))
   }
+}
 
-  transport.onLink((link) => {
-    if (link.channel === 'bulk') door.onLink(link)
-    else void greet(link, false)
-  })
-  transport.onSeen((address) => dialer.seen(address, null))
-  transport.onGone((address) => {
-    const session = sessions().find((one) => addressOf(one) === address)
-    if (session === undefined) dialer.forget(address)
-    else session.heartbeat()
-  })
-  tick()
-
-  return {
-    get epoch() {
-      return epoch
-    },
-    list: () => [...known.values()].map((one) => one.remote),
-    session: (peer) => known.get(peer)?.session ?? null,
-    async leave() {
-      if (isLeaving) return
-      isLeaving = true
-      dialer.close()
-      door.close()
-      const links = sessions().map((session) => session.pipe.link)
-      for (const session of sessions()) session.goodbye()
-      await farewell(links, clock)
-      for (const session of sessions()) session.close()
-      known.clear()
-      await transport.close()
-    },
-  }
+/** Contributors have no use for contributors. */
+function isUseful(to: Remote, about: Remote): boolean {
+  return to.role === 'member' || about.role === 'member'
 }
 
 /** Resolves when the others have closed their ends, which says that they took in the goodbye. */

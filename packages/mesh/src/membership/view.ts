@@ -71,27 +71,16 @@ export function createView(options: ViewOptions): View {
 
   function perform(actions: readonly DetectorAction[]): void {
     for (const action of actions) {
-      switch (action.type) {
-        case 'beat':
-          options.beat(null)
-          break
-        case 'suspect':
-          onEvent({ type: 'peer-suspected', peer: action.peer })
-          break
-        case 'ask':
-          for (const helper of action.helpers) options.ask(helper, action.peer)
-          break
-        case 'trust':
-          onEvent({ type: 'peer-trusted', peer: action.peer })
-          break
-        case 'dead':
-          left(action.peer, 'dead')
-          options.onDead(action.peer)
-          break
-        case 'paused':
-          // Links that others closed meanwhile tell by themselves: this peer says hello again there.
-          break
+      if (action.type === 'beat') options.beat(null)
+      else if (action.type === 'suspect') onEvent({ type: 'peer-suspected', peer: action.peer })
+      else if (action.type === 'trust') onEvent({ type: 'peer-trusted', peer: action.peer })
+      else if (action.type === 'ask') {
+        for (const helper of action.helpers) options.ask(helper, action.peer)
+      } else if (action.type === 'dead') {
+        left(action.peer, 'dead')
+        options.onDead(action.peer)
       }
+      // After a pause of our own: links that others closed meanwhile tell, and are made again.
     }
   }
 

@@ -64,133 +64,195 @@ const retryMs = 300
 const measuredBytesMin = 131_072
 
 export function createBulk(options: BulkOptions): Bulk {
-  const { clock } = options
-  const lines = new Set<Line>()
+  return new LinkedBulk(options)
+}
+
+class LinkedBulk implements Bulk {
+  readonly #options: BulkOptions
+  readonly #lines = new Set<Line>()
   /** Sent or not, but not yet taken in by the other side; in order. */
-  const waiting: Transfer[] = []
-  /** The first of `waiting` that is not sent to its end. */
-  let cursor = 0
-  let nextId = 1
+  readonly #waiting: Transfer[] = []
   /** The other side's last body that was taken in (or refused): survives broken links. */
-  const taken = { lastTransfer: 0 }
-  let isDialling = false
-  let failures = 0
-  let isClosed = false
+  readonly #taken = { lastTransfer: 0 }
+  /** The first of `waiting` that is not sent to its end. */
+  #cursor = 0
+  #nextId = 1
+  #isDialling = false
+  #failures = 0
+  #isClosed = false
 
-  function pump(): void {
-    if (isClosed || cursor >= waiting.length) return
-    const line: Line | undefined = lines.values().next().value
-    if (line === undefined) return connect()
-    for (; cursor < waiting.length; cursor++) {
-      const transfer = waiting[cursor] as Transfer
-      while (transfer.sentBytes < transfer.body.length) {
-        if (line.sentBytes - line.creditedBytes >= limits.bulkWindowBytes) return
-        if (line.pipe.link.bufferedBytes >= limits.bulkBufferedBytesMax) return
-        if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
-        const chunk = encodeChunk(transfer.id, transfer.type, transfer.body, transfer.sentBytes)
-        line.pipe.send(frameTypes.chunk, chunk.frame)
-        transfer.sentBytes += chunk.bytes
-        line.sentBytes += chunk.bytes
-        line.usedAt = clock.now()
-      }
-    }
+  constructor(options: BulkOptions) {
+    this.#options = options
   }
 
-  function connect(): void {
-    if (isDialling || isClosed) return
-    isDialling = true
-    options.dial().then(
-      (link) => {
-        isDialling = false
-        if (isClosed) return link.close()
-        const token = options.random(16)
-        options.announce(token, link)
-        const line = addLine(
-          createPipe({ link, clock, reader: closedReader, onRefused: options.onRefused }),
-          true,
-        )
-        line.pipe.send(frameTypes.bulkHello, token)
-        line.pipe.setReader(readerOf(line))
-        pump()
-      },
-      (error: unknown) => {
-        isDialling = false
-        failed(error)
-      },
-    )
+  send(type: FrameType, body: Uint8Array): void {
+    if (this.#isClosed) return
+    const startedAt = this.#options.clock.now()
+    this.#waiting.push({ id: this.#nextId++, type, body, startedAt, sentBytes: 0 })
+    this.#pump()
   }
 
-  function failed(cause: unknown): void {
-    if (isClosed || waiting.length === 0) return
-    if (++failures < attemptsMax) {
-      clock.setTimer(clock.now() + retryMs * failures, pump)
+  isBusyWith(type: FrameType): boolean {
+    return this.#waiting.some((transfer) => transfer.type === type)
+  }
+
+  adopt(pipe: Pipe): void {
+    if (this.#isClosed) {
+      pipe.close()
       return
     }
-    failures = 0
-    cursor = 0
-    const lost = waiting.splice(0)
-    options.onRefused(
-      new ShoalError(
-        'E_DIAL',
-        `Cannot send large messages as a bulk link must come about: ${lost.length} were dropped`,
-        { cause },
-      ),
+    this.#addLine(pipe, false)
+    this.#pump()
+  }
+
+  tick(): void {
+    const now = this.#options.clock.now()
+    for (const line of [...this.#lines]) {
+      const late = line.intake.dropLate(now)
+      if (late !== null) {
+        line.pipe.refuse(late)
+        this.#credit(line)
+      }
+      const isIdle = this.#waiting.length === 0 && !line.intake.isBusy
+      // The one who opened it closes it; the other one only if that fails.
+      if (isIdle && now - line.usedAt > limits.bulkIdleMs * (line.isOurs ? 1 : 2)) line.pipe.close()
+    }
+    this.#pump()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#waiting.length = 0
+    for (const line of [...this.#lines]) {
+      line.intake.close()
+      line.pipe.close()
+    }
+    this.#lines.clear()
+  }
+
+  #pump(): void {
+    if (this.#isClosed || this.#cursor >= this.#waiting.length) return
+    const line = this.#lines.values().next().value
+    if (line === undefined) {
+      this.#connect()
+      return
+    }
+    for (; this.#cursor < this.#waiting.length; this.#cursor++) {
+      if (!this.#sendOn(line, this.#waiting[this.#cursor] as Transfer)) return
+    }
+  }
+
+  /** `false`: the line takes no more for now. */
+  #sendOn(line: Line, transfer: Transfer): boolean {
+    const { clock } = this.#options
+    while (transfer.sentBytes < transfer.body.length) {
+      if (line.sentBytes - line.creditedBytes >= limits.bulkWindowBytes) return false
+      if (line.pipe.link.bufferedBytes >= limits.bulkBufferedBytesMax) return false
+      if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
+      const chunk = encodeChunk(transfer.id, transfer.type, transfer.body, transfer.sentBytes)
+      line.pipe.send(frameTypes.chunk, chunk.frame)
+      transfer.sentBytes += chunk.bytes
+      line.sentBytes += chunk.bytes
+      line.usedAt = clock.now()
+    }
+    return true
+  }
+
+  #connect(): void {
+    if (this.#isDialling || this.#isClosed) return
+    this.#isDialling = true
+    this.#options.dial().then(
+      (link) => {
+        this.#isDialling = false
+        if (this.#isClosed) link.close()
+        else this.#opened(link)
+      },
+      (error: unknown) => {
+        this.#isDialling = false
+        this.#failed(error)
+      },
     )
   }
 
-  function addLine(pipe: Pipe, isOurs: boolean): Line {
-    const intake = createIntake({ clock, budget: options.budget, taken })
-    const line: Line = { pipe, isOurs, intake, sentBytes: 0, creditedBytes: 0, usedAt: clock.now() }
-    lines.add(line)
-    pipe.link.onDrain(pump)
-    pipe.onClose((reason) => dropLine(line, reason))
-    return line
+  #opened(link: Link): void {
+    const { clock, onRefused, random, announce } = this.#options
+    const token = random(16)
+    announce(token, link)
+    const pipe = createPipe({ link, clock, reader: closedReader, onRefused })
+    pipe.send(frameTypes.bulkHello, token)
+    this.#addLine(pipe, true)
+    this.#pump()
   }
 
-  function dropLine(line: Line, reason: CloseReason): void {
-    if (!lines.delete(line)) return
-    line.intake.close()
-    const wasUsed = line.sentBytes > 0
-    for (const transfer of waiting) transfer.sentBytes = 0
-    cursor = 0
-    if (waiting.length > 0 && wasUsed) failed(reason)
-  }
-
-  const readerOf = (line: Line) => ({
-    bytesMax: limits.chunkFrameBytes,
-    framesPerS: limits.memberFramesPerS,
-    onFrame: (type: FrameType, body: Uint8Array) => onFrame(line, type, body),
-  })
-
-  function onFrame(line: Line, type: FrameType, body: Uint8Array): void {
-    line.usedAt = clock.now()
-    options.onLife()
-    if (type === frameTypes.credit) return onCredit(line, body)
-    if (type === frameTypes.refused) return
-    if (type !== frameTypes.chunk) {
-      throw new ShoalError(
-        'E_TYPE',
-        `Cannot read a frame as a bulk link carries chunks only: current value is ${type}`,
-      )
+  #failed(cause: unknown): void {
+    if (this.#isClosed || this.#waiting.length === 0) return
+    const { clock } = this.#options
+    if (++this.#failures < attemptsMax) {
+      clock.setTimer(clock.now() + retryMs * this.#failures, () => this.#pump())
+      return
     }
-    if (line.intake.mustWait(body)) return wait(line, body)
+    this.#failures = 0
+    this.#cursor = 0
+    const lost = this.#waiting.splice(0)
+    const text = `Cannot send large messages as a bulk link must come about: ${lost.length} were dropped`
+    this.#options.onRefused(new ShoalError('E_DIAL', text, { cause }))
+  }
+
+  #addLine(pipe: Pipe, isOurs: boolean): void {
+    const { clock, budget } = this.#options
+    const intake = createIntake({ clock, budget, taken: this.#taken })
+    const line: Line = { pipe, isOurs, intake, sentBytes: 0, creditedBytes: 0, usedAt: clock.now() }
+    this.#lines.add(line)
+    pipe.link.onDrain(() => this.#pump())
+    pipe.onClose((reason) => this.#dropLine(line, reason))
+    pipe.setReader({
+      bytesMax: limits.chunkFrameBytes,
+      framesPerS: limits.memberFramesPerS,
+      onFrame: (type, body) => this.#onFrame(line, type, body),
+    })
+  }
+
+  /** What was on the way is sent again over the next link: the other side knows what it has. */
+  #dropLine(line: Line, reason: CloseReason): void {
+    if (!this.#lines.delete(line)) return
+    line.intake.close()
+    for (const transfer of this.#waiting) transfer.sentBytes = 0
+    this.#cursor = 0
+    if (line.sentBytes > 0) this.#failed(reason)
+  }
+
+  #onFrame(line: Line, type: FrameType, body: Uint8Array): void {
+    line.usedAt = this.#options.clock.now()
+    this.#options.onLife()
+    if (type === frameTypes.credit) this.#onCredit(line, body)
+    else if (type === frameTypes.chunk) this.#onChunk(line, body)
+    else if (type !== frameTypes.refused) {
+      const text = `Cannot read a frame as a bulk link carries chunks only: current value is ${type}`
+      throw new ShoalError('E_TYPE', text)
+    }
+  }
+
+  #onChunk(line: Line, body: Uint8Array): void {
+    if (line.intake.mustWait(body)) {
+      this.#wait(line, body)
+      return
+    }
     try {
       const whole = line.intake.take(body)
-      if (whole !== null) options.deliver(whole.type, whole.body)
-    } catch (error) {
-      if (line.intake.isOverdrawn) line.pipe.close()
-      throw error
+      if (whole !== null) this.#options.deliver(whole.type, whole.body)
     } finally {
-      credit(line)
+      if (line.intake.isOverdrawn) line.pipe.close()
+      else this.#credit(line)
     }
   }
 
   /** No memory: nothing more is read, and no credit given, until another body is done. */
-  function wait(line: Line, body: Uint8Array): void {
+  #wait(line: Line, body: Uint8Array): void {
     line.pipe.hold()
-    options.budget.onFreed(() => {
+    this.#options.budget.onFreed(() => {
+      if (!this.#lines.has(line)) return
       try {
-        onFrame(line, frameTypes.chunk, body)
+        this.#onChunk(line, body)
       } catch (error) {
         line.pipe.refuse(error)
       }
@@ -199,60 +261,24 @@ export function createBulk(options: BulkOptions): Bulk {
   }
 
   /** Every quarter of the window, and at each end of a body. */
-  function credit(line: Line): void {
+  #credit(line: Line): void {
     const due = line.intake.creditDue()
-    if (due !== null) line.pipe.send(frameTypes.credit, packBody([due, taken.lastTransfer]))
+    if (due !== null) line.pipe.send(frameTypes.credit, packBody([due, this.#taken.lastTransfer]))
   }
 
-  function onCredit(line: Line, body: Uint8Array): void {
+  #onCredit(line: Line, body: Uint8Array): void {
     const { takenBytes, lastTransfer } = readCredit(body)
     line.creditedBytes = Math.min(line.sentBytes, Math.max(line.creditedBytes, takenBytes))
-    failures = 0
-    while (waiting[0] !== undefined && waiting[0].id <= lastTransfer) {
-      const done = waiting.shift() as Transfer
-      if (cursor > 0) cursor--
-      const elapsedMs = clock.now() - done.startedAt
-      if (done.body.length >= measuredBytesMin && elapsedMs > 0)
-        options.onMeasured(done.body.length / elapsedMs)
+    this.#failures = 0
+    while (this.#waiting[0] !== undefined && this.#waiting[0].id <= lastTransfer) {
+      const done = this.#waiting.shift() as Transfer
+      if (this.#cursor > 0) this.#cursor--
+      const elapsedMs = this.#options.clock.now() - done.startedAt
+      if (done.body.length >= measuredBytesMin && elapsedMs > 0) {
+        this.#options.onMeasured(done.body.length / elapsedMs)
+      }
     }
-    pump()
-  }
-
-  return {
-    send(type, body) {
-      if (isClosed) return
-      waiting.push({ id: nextId++, type, body, startedAt: clock.now(), sentBytes: 0 })
-      pump()
-    },
-    isBusyWith: (type) => waiting.some((transfer) => transfer.type === type),
-    adopt(pipe) {
-      if (isClosed) return pipe.close()
-      pipe.setReader(readerOf(addLine(pipe, false)))
-      pump()
-    },
-    tick() {
-      const now = clock.now()
-      for (const line of [...lines]) {
-        const late = line.intake.dropLate(now)
-        if (late !== null) {
-          line.pipe.refuse(late)
-          credit(line)
-        }
-        const idleMs = now - line.usedAt
-        const isIdle = waiting.length === 0 && !line.intake.isBusy
-        if (isIdle && idleMs > limits.bulkIdleMs * (line.isOurs ? 1 : 2)) line.pipe.close()
-      }
-      pump()
-    },
-    close() {
-      isClosed = true
-      waiting.length = 0
-      for (const line of [...lines]) {
-        line.intake.close()
-        line.pipe.close()
-      }
-      lines.clear()
-    },
+    this.#pump()
   }
 }
 

@@ -101,114 +101,137 @@ interface Assembly {
 }
 
 export function createIntake(options: IntakeOptions): Intake {
-  const { clock, budget, taken } = options
-  let assembly: Assembly | null = null
-  let receivedBytes = 0
-  let creditedBytes = 0
-  let endedTransfer = taken.lastTransfer
+  return new ChunkIntake(options)
+}
 
-  function end(transfer: number): void {
-    if (assembly !== null) budget.free(assembly.body.length)
-    assembly = null
-    taken.lastTransfer = Math.max(taken.lastTransfer, transfer)
+class ChunkIntake implements Intake {
+  readonly #clock: Clock
+  readonly #budget: Budget
+  readonly #taken: { lastTransfer: number }
+  #assembly: Assembly | null = null
+  #receivedBytes = 0
+  #creditedBytes = 0
+  #toldTransfer: number
+
+  constructor({ clock, budget, taken }: IntakeOptions) {
+    this.#clock = clock
+    this.#budget = budget
+    this.#taken = taken
+    this.#toldTransfer = taken.lastTransfer
   }
 
-  function begin(chunk: ChunkHeader): Assembly {
+  get isBusy(): boolean {
+    return this.#assembly !== null
+  }
+
+  get isOverdrawn(): boolean {
+    return this.#receivedBytes - this.#creditedBytes > limits.bulkWindowBytes + chunkBytes
+  }
+
+  mustWait(frame: Uint8Array): boolean {
+    if (this.#assembly !== null || frame.length <= chunkHeaderBytes) return false
+    const { transfer, index, total } = readHeader(frame)
+    if (transfer <= this.#taken.lastTransfer || index !== 0 || total > limits.messageBytesMax) return false
+    return !this.#budget.hasRoom(total)
+  }
+
+  take(frame: Uint8Array): { readonly type: FrameType; readonly body: Uint8Array } | null {
+    const chunk = readHeader(frame)
+    this.#receivedBytes += chunk.bytes.length
+    // What is over stays over: the rest of a dropped transfer, or one sent again over a new link.
+    if (chunk.transfer <= this.#taken.lastTransfer) return null
+    const one = this.#assembly ?? this.#begin(chunk)
+    this.#checkNext(one, chunk)
+    one.body.set(chunk.bytes, one.gotBytes)
+    one.gotBytes += chunk.bytes.length
+    one.at = this.#clock.now()
+    if (one.gotBytes < one.body.length) return null
+    this.#end(one.transfer)
+    return { type: one.type as FrameType, body: one.body }
+  }
+
+  creditDue(): number | null {
+    const isDue =
+      this.#receivedBytes - this.#creditedBytes >= limits.bulkWindowBytes / 4 ||
+      (this.#taken.lastTransfer !== this.#toldTransfer && this.#assembly === null)
+    if (!isDue) return null
+    this.#toldTransfer = this.#taken.lastTransfer
+    this.#creditedBytes = this.#receivedBytes
+    return this.#receivedBytes
+  }
+
+  dropLate(now: number): ShoalError | null {
+    const late = this.#assembly
+    if (late === null || now - late.at <= limits.chunkTimeoutMs) return null
+    this.#end(late.transfer)
+    return new ShoalError(
+      'E_CHUNK_TIMEOUT',
+      `Cannot finish transfer ${late.transfer} as its next chunk must come within ${limits.chunkTimeoutMs} ms: ${late.gotBytes} of ${late.body.length} bytes came`,
+    )
+  }
+
+  close(): void {
+    if (this.#assembly !== null) this.#budget.free(this.#assembly.body.length)
+    this.#assembly = null
+  }
+
+  #begin(chunk: ChunkHeader): Assembly {
     if (chunk.total > limits.messageBytesMax) {
-      end(chunk.transfer)
+      this.#end(chunk.transfer)
       throw new ShoalError(
         'E_TOO_LARGE',
         `Cannot take a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${chunk.total}`,
       )
     }
-    if (chunk.index !== 0)
-      return refuse(chunk.transfer, `its first index must be 0: current value is ${chunk.index}`)
-    if (!largeTypes.has(chunk.type)) {
-      return refuse(chunk.transfer, `its type must be one of a message: current value is ${chunk.type}`)
+    if (chunk.index !== 0) {
+      return this.#refuse(chunk.transfer, `its first index must be 0: current value is ${chunk.index}`)
     }
-    budget.take(chunk.total)
-    assembly = {
+    if (!largeTypes.has(chunk.type)) {
+      return this.#refuse(chunk.transfer, `its type must be one of a message: current value is ${chunk.type}`)
+    }
+    this.#budget.take(chunk.total)
+    this.#assembly = {
       transfer: chunk.transfer,
       type: chunk.type,
       body: new Uint8Array(chunk.total),
       gotBytes: 0,
-      at: clock.now(),
+      at: this.#clock.now(),
     }
-    return assembly
+    return this.#assembly
   }
 
-  function refuse(transfer: number, reason: string): never {
-    end(transfer)
+  #checkNext(one: Assembly, chunk: ChunkHeader): void {
+    const index = one.gotBytes / chunkBytes
+    const wanted = Math.min(chunkBytes, one.body.length - one.gotBytes)
+    if (chunk.transfer !== one.transfer) {
+      this.#end(one.transfer)
+      this.#refuse(
+        chunk.transfer,
+        `transfer ${one.transfer} must end first: current value is ${chunk.transfer}`,
+      )
+    }
+    if (chunk.index !== index) {
+      this.#refuse(one.transfer, `its index must be ${index}: current value is ${chunk.index}`)
+    }
+    if (chunk.total !== one.body.length || chunk.type !== one.type) {
+      this.#refuse(one.transfer, `its total must stay ${one.body.length}: current value is ${chunk.total}`)
+    }
+    if (chunk.bytes.length !== wanted) {
+      this.#refuse(one.transfer, `its size must be ${wanted}: current value is ${chunk.bytes.length}`)
+    }
+  }
+
+  #refuse(transfer: number, reason: string): never {
+    this.#end(transfer)
     throw new ShoalError('E_CHUNK', `Cannot take a chunk as ${reason}`)
   }
 
-  function checkNext(one: Assembly, chunk: ChunkHeader): void {
-    const index = one.gotBytes / chunkBytes
-    if (chunk.transfer !== one.transfer) {
-      const { transfer } = one
-      end(transfer)
-      refuse(chunk.transfer, `transfer ${transfer} must end first: current value is ${chunk.transfer}`)
-    }
-    if (chunk.index !== index)
-      refuse(one.transfer, `its index must be ${index}: current value is ${chunk.index}`)
-    if (chunk.total !== one.body.length || chunk.type !== one.type) {
-      refuse(one.transfer, `its total must stay ${one.body.length}: current value is ${chunk.total}`)
-    }
-    const wanted = Math.min(chunkBytes, one.body.length - one.gotBytes)
-    if (chunk.bytes.length !== wanted) {
-      refuse(one.transfer, `its size must be ${wanted}: current value is ${chunk.bytes.length}`)
-    }
-  }
-
-  return {
-    get isBusy() {
-      return assembly !== null
-    },
-    get isOverdrawn() {
-      return receivedBytes - creditedBytes > limits.bulkWindowBytes + chunkBytes
-    },
-    mustWait(frame) {
-      if (assembly !== null || frame.length <= chunkHeaderBytes) return false
-      const { transfer, index, total } = readHeader(frame)
-      if (transfer <= taken.lastTransfer || index !== 0 || total > limits.messageBytesMax) return false
-      return !budget.hasRoom(total)
-    },
-    take(frame) {
-      const chunk = readHeader(frame)
-      receivedBytes += chunk.bytes.length
-      // What is over stays over: the rest of a dropped transfer, or one sent again over a new link.
-      if (chunk.transfer <= taken.lastTransfer) return null
-      const one = assembly ?? begin(chunk)
-      checkNext(one, chunk)
-      one.body.set(chunk.bytes, one.gotBytes)
-      one.gotBytes += chunk.bytes.length
-      one.at = clock.now()
-      if (one.gotBytes < one.body.length) return null
-      end(one.transfer)
-      return { type: one.type as FrameType, body: one.body }
-    },
-    creditDue() {
-      const isDue =
-        receivedBytes - creditedBytes >= limits.bulkWindowBytes / 4 ||
-        (taken.lastTransfer !== endedTransfer && assembly === null)
-      if (!isDue) return null
-      endedTransfer = taken.lastTransfer
-      creditedBytes = receivedBytes
-      return receivedBytes
-    },
-    dropLate(now) {
-      if (assembly === null || now - assembly.at <= limits.chunkTimeoutMs) return null
-      const { transfer, gotBytes, body } = assembly
-      end(transfer)
-      return new ShoalError(
-        'E_CHUNK_TIMEOUT',
-        `Cannot finish transfer ${transfer} as its next chunk must come within ${limits.chunkTimeoutMs} ms: ${gotBytes} of ${body.length} bytes came`,
-      )
-    },
-    close() {
-      if (assembly !== null) budget.free(assembly.body.length)
-      assembly = null
-    },
+  /** The transfer is over, well or not: its sender is told with the next credit. */
+  #end(transfer: number): void {
+    const ended = this.#assembly
+    this.#assembly = null
+    this.#taken.lastTransfer = Math.max(this.#taken.lastTransfer, transfer)
+    if (ended !== null) this.#budget.free(ended.body.length)
   }
 }
 

@@ -47,130 +47,146 @@ export interface Pipe {
 const lastWordMs = 250
 
 export function createPipe(options: PipeOptions): Pipe {
-  const { link, clock, onRefused } = options
-  const rate = createRate(clock)
-  const refusals = createRate(clock)
-  let reader = options.reader
-  let sent = 0
-  let expected = 0
-  let isHeld = false
-  let isEnding = false
-  let held: Uint8Array[] = []
-  let heldBytes = 0
+  return new LinkPipe(options)
+}
 
-  const pipe: Pipe = {
-    link,
-    send(type, body) {
-      link.send(encodeFrame(type, sent, body))
-      sent = (sent + 1) >>> 0
-    },
-    setReader(next) {
-      reader = next
-    },
-    hold() {
-      isHeld = true
-    },
-    release() {
-      isHeld = false
-      while (!isHeld && held.length > 0) {
-        const message = held.shift() as Uint8Array
-        heldBytes -= message.length
-        read(message)
-      }
-    },
-    refuse(error) {
-      const refusal = asShoalError(error)
-      onRefused(refusal)
-      if (refusals.take(limits.refusalsPerS)) tell(refusal)
-    },
-    end(error) {
-      if (isEnding) return
-      isEnding = true
-      onRefused(error)
-      tell(error)
-      pipe.release()
-      clock.setTimer(clock.now() + lastWordMs, () => link.close())
-    },
-    onClose(listener) {
-      link.onClose(listener)
-    },
-    close() {
-      isEnding = true
-      link.close()
-    },
+class LinkPipe implements Pipe {
+  readonly link: Link
+  readonly #clock: Clock
+  readonly #onRefused: (error: ShoalError) => void
+  readonly #rate: Rate
+  readonly #refusals: Rate
+  #reader: PipeReader
+  #sent = 0
+  #expected = 0
+  #isHeld = false
+  #isEnding = false
+  #held: Uint8Array[] = []
+  #heldBytes = 0
+
+  constructor({ link, clock, reader, onRefused }: PipeOptions) {
+    this.link = link
+    this.#clock = clock
+    this.#reader = reader
+    this.#onRefused = onRefused
+    this.#rate = createRate(clock)
+    this.#refusals = createRate(clock)
+    link.onMessage((message) => this.#receive(message))
   }
 
-  function tell(error: ShoalError): void {
+  send(type: FrameType, body: Uint8Array): void {
+    this.link.send(encodeFrame(type, this.#sent, body))
+    this.#sent = (this.#sent + 1) >>> 0
+  }
+
+  setReader(reader: PipeReader): void {
+    this.#reader = reader
+  }
+
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  release(): void {
+    this.#isHeld = false
+    while (!this.#isHeld && this.#held.length > 0) {
+      const message = this.#held.shift() as Uint8Array
+      this.#heldBytes -= message.length
+      this.#read(message)
+    }
+  }
+
+  refuse(error: unknown): void {
+    const refusal = asShoalError(error)
+    this.#onRefused(refusal)
+    if (this.#refusals.take(limits.refusalsPerS)) this.#tell(refusal)
+  }
+
+  end(error: ShoalError): void {
+    if (this.#isEnding) return
+    this.#isEnding = true
+    this.#onRefused(error)
+    this.#tell(error)
+    this.release()
+    this.#clock.setTimer(this.#clock.now() + lastWordMs, () => this.link.close())
+  }
+
+  onClose(listener: (reason: CloseReason) => void): void {
+    this.link.onClose(listener)
+  }
+
+  close(): void {
+    this.#isEnding = true
+    this.link.close()
+  }
+
+  #tell(error: ShoalError): void {
     const epoch = error.data['epoch']
     const text = fitText(error.message, 200)
     try {
-      pipe.send(frameTypes.refused, packBody([error.code, text, typeof epoch === 'number' ? epoch : null]))
+      this.send(frameTypes.refused, packBody([error.code, text, typeof epoch === 'number' ? epoch : null]))
     } catch {
       // A link that takes nothing more is closing: its close event tells.
     }
   }
 
-  function receive(message: Uint8Array): void {
-    if (!isHeld) {
-      read(message)
+  #receive(message: Uint8Array): void {
+    if (!this.#isHeld) {
+      this.#read(message)
       return
     }
-    heldBytes += message.length
-    if (heldBytes > limits.heldBytesMax) {
-      const text = `Cannot keep early frames as they must be at most ${limits.heldBytesMax} bytes: current value is ${heldBytes}`
-      held = []
-      pipe.end(new ShoalError('E_TOO_LARGE', text))
-      return
-    }
-    held.push(message)
+    this.#heldBytes += message.length
+    this.#held.push(message)
+    if (this.#heldBytes <= limits.heldBytesMax) return
+    const text = `Cannot keep early frames as they must be at most ${limits.heldBytesMax} bytes: current value is ${this.#heldBytes}`
+    this.#held = []
+    this.end(new ShoalError('E_TOO_LARGE', text))
   }
 
-  function read(message: Uint8Array): void {
-    if (isEnding) {
-      readLastWord(message)
+  #read(message: Uint8Array): void {
+    if (this.#isEnding) {
+      this.#readLastWord(message)
       return
     }
+    const reader = this.#reader
     try {
-      const isInOrder = countFrame(message)
-      if (!rate.take(reader.framesPerS)) {
+      const isInOrder = this.#count(message)
+      if (!this.#rate.take(reader.framesPerS)) {
         // One word per second: answering a flood would be another one.
-        if (rate.isFirstRefusal()) throw rateError(reader.framesPerS)
+        if (this.#rate.isFirstRefusal()) throw rateError(reader.framesPerS)
         return
       }
       if (!isInOrder) return
       const frame = decodeFrame(message, reader.bytesMax)
       reader.onFrame(frame.type, frame.body)
     } catch (error) {
-      pipe.refuse(error)
+      this.refuse(error)
     }
   }
 
   /** Two sides may refuse each other at once: each still has to hear why the other did. */
-  function readLastWord(message: Uint8Array): void {
+  #readLastWord(message: Uint8Array): void {
     try {
       const frame = decodeFrame(message, limits.helloBytesMax)
-      if (frame.type === frameTypes.refused) reader.onFrame(frame.type, frame.body)
+      if (frame.type === frameTypes.refused) this.#reader.onFrame(frame.type, frame.body)
     } catch {
       // Refused already: there is nothing left to refuse.
     }
   }
 
   /** `false`: seen before. A gap is told, but what comes after it is still good. */
-  function countFrame(message: Uint8Array): boolean {
+  #count(message: Uint8Array): boolean {
     const seq = readSeq(message)
     if (seq === null) return true
-    const ahead = (seq - expected) | 0
+    const ahead = (seq - this.#expected) | 0
     if (ahead < 0) {
-      pipe.refuse(seqError('E_REPLAY', seq, expected))
+      this.refuse(seqError('E_REPLAY', seq, this.#expected))
       return false
     }
-    if (ahead > 0) pipe.refuse(seqError('E_SEQ', seq, expected))
-    expected = (seq + 1) >>> 0
+    if (ahead > 0) this.refuse(seqError('E_SEQ', seq, this.#expected))
+    this.#expected = (seq + 1) >>> 0
     return true
   }
-
-  link.onMessage(receive)
-  return pipe
 }
 
 interface Rate {

@@ -115,10 +115,13 @@ export function createSession(options: SessionOptions): Session {
     for (const body of bodies) outgoing.send(frameTypes.messages, body)
   }
 
-  pipe.onClose((reason) => {
-    bulk.close()
-    options.handlers.onClose(reason)
-  })
+  // One turn later: a link that is closed already must not tell before this session is known.
+  clock.defer(() =>
+    pipe.onClose((reason) => {
+      bulk.close()
+      options.handlers.onClose(reason)
+    }),
+  )
   pipe.link.onDrain(outgoing.pump)
   pipe.setReader({
     bytesMax: limits.controlBytesMax,
