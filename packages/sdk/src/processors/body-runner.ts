@@ -3,29 +3,31 @@ import { missingCapture } from '../code/index.ts'
 import { errorToRecord, type HandleCodec, isCloneSafe, packValue, unpackValue } from '../values/index.ts'
 import { BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
-import { flushAfterMs, transferBytesMin } from './limits.ts'
+import { flushAfterMs } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
 import {
   type CallExtra,
   callStride,
   type FromWorker,
   resultStatus,
-  resultStride,
   type ToWorker,
   type WireOutcome,
   type WorkerConfig,
 } from './protocol.ts'
-import { fromWireValue, notSerializable } from './wire-value.ts'
+import { ResultOutbox } from './result-outbox.ts'
+import { fromWireValue } from './wire-value.ts'
 
+/** Values, or the packed bytes of an array of them. */
+type Arguments = readonly unknown[] | Uint8Array
+
+/** A body that runs, unless it ended at once: that needs no record. */
 interface RunningCall {
   readonly callId: number
-  readonly operation: number
-  readonly args: readonly unknown[] | Uint8Array
+  readonly args: Arguments
   readonly extra: CallExtra | null
+  readonly startedAt: number
   context: BodyContext | null
-  isStarted: boolean
   isAborted: boolean
-  startedAt: number
   /** Lets the next call start while this one waits for tasks. */
   release: (() => void) | null
 }
@@ -43,13 +45,14 @@ class BodyRunner implements BodyLink {
   readonly #progress: Int32Array | null
   readonly #operations: (LoadedOperation | undefined)[] = []
   readonly #seen = new Set<string>()
-  readonly #calls = new Map<number, RunningCall>()
+  readonly #running = new Map<number, RunningCall>()
   readonly #watchers = new Map<string, Set<BodyTask>>()
-  #queue: RunningCall[] = []
-  #head = 0
-  #results: unknown[] = []
-  #transfers = new Set<ArrayBuffer>()
-  #flushedAt = 0
+  /** Frames of calls that have not all started; `#at` is the next entry of the first one. */
+  readonly #frames: (readonly unknown[])[] = []
+  #at = 0
+  /** Calls in the frames that must not start any more. */
+  readonly #dropped = new Set<number>()
+  readonly #outbox: ResultOutbox
   #isPumping = false
   #isFlushArmed = false
 
@@ -61,6 +64,7 @@ class BodyRunner implements BodyLink {
   ) {
     this.processor = config.processor
     this.#port = port
+    this.#outbox = new ResultOutbox(port)
     this.#config = config
     this.#loader = loader
     this.#nextTurn = nextTurn
@@ -93,7 +97,7 @@ class BodyRunner implements BodyLink {
   }
 
   yielded(callId: number): void {
-    this.#calls.get(callId)?.release?.()
+    this.#running.get(callId)?.release?.()
   }
 
   #onMessage(message: ToWorker): void {
@@ -112,7 +116,7 @@ class BodyRunner implements BodyLink {
         this.#drop()
         break
       case 'accepted':
-        this.#calls.get(message.callId)?.context?.accepted(message.accepted)
+        this.#running.get(message.callId)?.context?.accepted(message.accepted)
         break
       case 'settled':
         this.#settled(`${message.ref.job}/${message.ref.no}`, message.outcome)
@@ -121,67 +125,82 @@ class BodyRunner implements BodyLink {
   }
 
   #enqueue(calls: readonly unknown[]): void {
-    for (let at = 0; at < calls.length; at += callStride) {
-      const call: RunningCall = {
-        callId: calls[at] as number,
-        operation: calls[at + 1] as number,
-        args: calls[at + 2] as readonly unknown[] | Uint8Array,
-        extra: calls[at + 3] as CallExtra | null,
-        context: null,
-        isStarted: false,
-        isAborted: false,
-        startedAt: 0,
-        release: null,
-      }
-      this.#calls.set(call.callId, call)
-      this.#queue.push(call)
-    }
+    this.#frames.push(calls)
     if (!this.#isPumping) void this.#pump()
   }
 
   async #pump(): Promise<void> {
     this.#isPumping = true
     let turnAt = performance.now()
-    this.#flushedAt = turnAt
-    while (this.#head < this.#queue.length) {
-      const call = this.#queue[this.#head++] as RunningCall
-      if (call.isAborted) continue
-      const pending = this.#start(call)
-      if (pending !== null) {
-        this.#flushSoon()
-        await pending
+    this.#outbox.flush(turnAt)
+    for (let frame = this.#frames[0]; frame !== undefined; frame = this.#frames[0]) {
+      while (this.#at < frame.length) {
+        const at = this.#at
+        this.#at += callStride
+        const callId = frame[at] as number
+        if (this.#dropped.size > 0 && this.#dropped.delete(callId)) continue
+        const pending = this.#start(
+          callId,
+          frame[at + 1] as number,
+          frame[at + 2] as Arguments,
+          frame[at + 3],
+        )
+        if (pending !== null) {
+          this.#flushSoon()
+          await pending
+        }
+        const now = performance.now()
+        if (now - this.#outbox.flushedAt >= flushAfterMs) this.#outbox.flush(now)
+        if (now - turnAt >= flushAfterMs) {
+          await new Promise<void>(this.#nextTurn)
+          turnAt = performance.now()
+        }
       }
-      const at = performance.now()
-      if (at - this.#flushedAt >= flushAfterMs) this.#flush(at)
-      if (at - turnAt >= flushAfterMs) {
-        await new Promise<void>(this.#nextTurn)
-        turnAt = performance.now()
-      }
-      this.#trim()
+      this.#frames.shift()
+      this.#at = 0
     }
-    this.#trim()
     this.#isPumping = false
-    this.#flush(performance.now())
-  }
-
-  #trim(): void {
-    if (this.#head < 1024 && this.#head < this.#queue.length) return
-    this.#queue = this.#queue.slice(this.#head)
-    this.#head = 0
+    this.#outbox.flush(performance.now())
   }
 
   /** `null`: the call ended. Else resolves when the next call may start. */
-  #start(call: RunningCall): Promise<void> | null {
-    const operation = this.#operations[call.operation]
-    if (operation === undefined) {
-      this.#end(call, resultStatus.failed, errorToRecord(new Error('the operation was never loaded')))
+  #start(callId: number, index: number, args: Arguments, extra: unknown): Promise<void> | null {
+    const operation = this.#operations[index]
+    if (operation === undefined) throw new Error('a call came before its operation')
+    const startedAt = performance.now()
+    if (operation.lastMs > flushAfterMs && this.#outbox.size > 0) this.#outbox.flush(startedAt)
+    if (this.#progress !== null) Atomics.store(this.#progress, 0, callId)
+    const { body } = operation
+    if (body === null || extra !== null || operation.takesContext || args instanceof Uint8Array) {
+      return this.#startFully(callId, operation, args, extra as CallExtra | null, startedAt)
+    }
+    // The short way: most calls are small, and end here without a record of their own.
+    let value: unknown
+    try {
+      value = args.length === 1 ? body(args[0]) : body(...args)
+    } catch (error) {
+      this.#fail(runningCall(callId, args, null, startedAt), operation, error)
       return null
     }
-    call.isStarted = true
-    call.startedAt = performance.now()
-    if (operation.lastMs > flushAfterMs && this.#results.length > 0) this.#flush(call.startedAt)
-    if (this.#progress !== null) Atomics.store(this.#progress, 0, call.callId)
-    if (call.extra?.isTimed === true) this.post({ type: 'started', callId: call.callId })
+    if (isScalar(value) && this.#config.resultForm === 'live') {
+      const ranMs = performance.now() - startedAt
+      operation.lastMs = ranMs
+      this.#outbox.push(callId, resultStatus.live, value, toMicroseconds(ranMs))
+      return null
+    }
+    return this.#take(runningCall(callId, args, null, startedAt), operation, value)
+  }
+
+  #startFully(
+    callId: number,
+    operation: LoadedOperation,
+    args: Arguments,
+    extra: CallExtra | null,
+    startedAt: number,
+  ): Promise<void> | null {
+    const call = runningCall(callId, args, extra, startedAt)
+    this.#running.set(callId, call)
+    if (extra?.isTimed === true) this.post({ type: 'started', callId })
     if (operation.loading === null) return this.#invoke(call, operation)
     return operation.loading.then(() => {
       if (!call.isAborted) return this.#invoke(call, operation) ?? undefined
@@ -204,7 +223,13 @@ class BodyRunner implements BodyLink {
       this.#fail(call, operation, error)
       return null
     }
+    return this.#take(call, operation, value)
+  }
+
+  /** What a body returned: its value, or the promise of one. */
+  #take(call: RunningCall, operation: LoadedOperation, value: unknown): Promise<void> | null {
     if (!isThenable(value)) return this.#done(call, operation, value)
+    this.#running.set(call.callId, call)
     const ended = this.#follow(call, operation, value)
     return new Promise((resolve) => {
       call.release = resolve
@@ -255,11 +280,11 @@ class BodyRunner implements BodyLink {
     try {
       const codec = context?.codec ?? null
       if (this.#config.resultForm === 'live' && isCloneSafe(value)) {
-        if (operation.isStateless) this.#collectTransfers(value)
+        if (operation.isStateless) this.#outbox.handOver(value)
         this.#end(call, resultStatus.live, value, operation)
       } else {
         const packed = packValue(value, codec)
-        if (packed.byteLength >= transferBytesMin) this.#transfers.add(packed.buffer as ArrayBuffer)
+        this.#outbox.handOver(packed)
         this.#end(call, resultStatus.packed, packed, operation)
       }
     } catch (error) {
@@ -282,38 +307,51 @@ class BodyRunner implements BodyLink {
   }
 
   #end(call: RunningCall, status: number, value: unknown, operation: LoadedOperation | null = null): void {
-    if (!this.#calls.delete(call.callId)) return
+    this.#running.delete(call.callId)
     call.context?.flushNow()
-    const ranMs = call.isStarted ? performance.now() - call.startedAt : 0
+    const ranMs = performance.now() - call.startedAt
     if (operation !== null) operation.lastMs = ranMs
-    if (call.isAborted) this.#results.push(call.callId, resultStatus.cancelled, null, ranMs)
-    else this.#results.push(call.callId, status, value, ranMs)
+    const ranUs = toMicroseconds(ranMs)
+    if (call.isAborted) this.#outbox.push(call.callId, resultStatus.cancelled, null, ranUs)
+    else this.#outbox.push(call.callId, status, value, ranUs)
     if (!this.#isPumping || call.context !== null) this.#flushSoon()
   }
 
   #abort(callIds: readonly number[]): void {
+    const waiting = new Set(this.#waiting())
     const started: number[] = []
     for (const callId of callIds) {
-      const call = this.#calls.get(callId)
-      if (call === undefined || call.isAborted) continue
-      call.isAborted = true
-      if (!call.isStarted) this.#end(call, resultStatus.cancelled, null)
-      else {
+      const call = this.#running.get(callId)
+      if (call !== undefined && !call.isAborted) {
+        call.isAborted = true
         started.push(callId)
         call.context?.stop('cancelled')
-      }
+      } else if (waiting.has(callId)) this.#giveBack(callId, resultStatus.cancelled)
     }
     if (started.length > 0) this.post({ type: 'aborting', callIds: started })
-    this.#flush(performance.now())
+    this.#outbox.flush(performance.now())
   }
 
   #drop(): void {
-    for (const call of this.#calls.values()) {
-      if (call.isStarted || call.isAborted) continue
-      this.#end(call, resultStatus.refused, null)
-      call.isAborted = true
-    }
-    this.#flush(performance.now())
+    for (const callId of this.#waiting()) this.#giveBack(callId, resultStatus.refused)
+    this.#outbox.flush(performance.now())
+  }
+
+  /** Calls that have not started. */
+  #waiting(): number[] {
+    const waiting: number[] = []
+    this.#frames.forEach((frame, index) => {
+      for (let at = index === 0 ? this.#at : 0; at < frame.length; at += callStride) {
+        const callId = frame[at] as number
+        if (!this.#dropped.has(callId)) waiting.push(callId)
+      }
+    })
+    return waiting
+  }
+
+  #giveBack(callId: number, status: number): void {
+    this.#dropped.add(callId)
+    this.#outbox.push(callId, status, null, 0)
   }
 
   #settled(taskId: string, outcome: WireOutcome): void {
@@ -322,63 +360,39 @@ class BodyRunner implements BodyLink {
     for (const task of watchers ?? []) task.settle(outcome)
   }
 
-  /** Big buffers that the result alone holds are handed over: at the top, or one level down. */
-  #collectTransfers(value: unknown): void {
-    if (typeof value !== 'object' || value === null) return
-    if (this.#collectTransfer(value)) return
-    if (Object.getPrototypeOf(value) !== Object.prototype && !Array.isArray(value)) return
-    if (Array.isArray(value) && value.length > 64) return
-    for (const part of Object.values(value)) this.#collectTransfer(part)
-  }
-
-  #collectTransfer(value: unknown): boolean {
-    const buffer = ArrayBuffer.isView(value) ? value.buffer : value
-    if (!(buffer instanceof ArrayBuffer)) return false
-    if (buffer.byteLength >= transferBytesMin) this.#transfers.add(buffer)
-    return true
-  }
-
   /** Tells the results after the messages that wait now, so that short async bodies share a message. */
   #flushSoon(): void {
     if (this.#isFlushArmed) return
     this.#isFlushArmed = true
     this.#nextTurn(() => {
       this.#isFlushArmed = false
-      this.#flush(performance.now())
+      this.#outbox.flush(performance.now())
     })
-  }
-
-  #flush(at: number): void {
-    this.#flushedAt = at
-    if (this.#results.length === 0) return
-    const results = this.#results
-    const transfers = [...this.#transfers]
-    this.#results = []
-    this.#transfers = new Set()
-    try {
-      this.#port.postMessage({ type: 'results', results } satisfies FromWorker, transfers)
-    } catch {
-      this.#flushOneByOne(results)
-    }
-  }
-
-  /** Some value looked plain and was not (a proxy, a buffer given away twice): find it, send the rest. */
-  #flushOneByOne(results: readonly unknown[]): void {
-    for (let at = 0; at < results.length; at += resultStride) {
-      const single = results.slice(at, at + resultStride)
-      try {
-        this.post({ type: 'results', results: single })
-      } catch (cause) {
-        const error = errorToRecord(notSerializable(cause))
-        this.post({ type: 'results', results: [single[0], resultStatus.failed, error, single[3]] })
-      }
-    }
   }
 }
 
 /** Starts to serve calls that come over `port`, for as long as the worker lives. */
 export function startRunner(...parts: ConstructorParameters<typeof BodyRunner>): void {
   new BodyRunner(...parts).listen()
+}
+
+function runningCall(
+  callId: number,
+  args: Arguments,
+  extra: CallExtra | null,
+  startedAt: number,
+): RunningCall {
+  return { callId, args, extra, startedAt, context: null, isAborted: false, release: null }
+}
+
+/** Small whole numbers cross threads cheaper than fractions. */
+function toMicroseconds(ms: number): number {
+  return Math.round(ms * 1000)
+}
+
+function isScalar(value: unknown): boolean {
+  const type = typeof value
+  return type === 'number' || type === 'string' || type === 'boolean' || value === undefined || value === null
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

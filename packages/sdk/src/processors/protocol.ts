@@ -38,7 +38,7 @@ export type WireValue = { readonly live: unknown } | { readonly packed: Uint8Arr
 
 /** Entries of a `run` frame's list for each call: callId, operation index, args, extra. */
 export const callStride = 4
-/** Entries of a `results` frame's list for each call: callId, status, value, ranMs. */
+/** Entries of a `results` frame's list for each call: callId, status, value, microseconds. */
 export const resultStride = 4
 
 export const resultStatus = { live: 0, packed: 1, failed: 2, cancelled: 3, refused: 4 } as const

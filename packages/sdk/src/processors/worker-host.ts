@@ -6,6 +6,7 @@ import {
   type Clock,
   defaultTaskOptions,
   type JobId,
+  type OperationHash,
   type OperationRecord,
   type OperationStore,
   type PeerId,
@@ -26,7 +27,7 @@ import type { FromWorker, ResultForm } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { wireToPayload } from './wire-value.ts'
 import type { WorkerHandle } from './worker-handle.ts'
-import { failedCall, type ReadyCall, WorkerSlot } from './worker-slot.ts'
+import { failedCall, WorkerSlot } from './worker-slot.ts'
 
 export interface WorkerHostOptions {
   /** The peer that the workers belong to. */
@@ -76,14 +77,17 @@ class Host implements WorkerHost {
   readonly #seats = new Map<ProcessorId, Seat>()
   readonly #retiring = new Set<WorkerSlot>()
   readonly #parked = new Map<number, ParkedCall>()
-  readonly #fetches = new Map<string, Promise<OperationRecord>>()
+  readonly #fetches = new Map<OperationHash, Promise<OperationRecord>>()
+  /** What came from other peers, should the store not keep it. */
+  readonly #fetched = new Map<OperationHash, OperationRecord>()
   readonly #spawners = new Map<string, { readonly slot: WorkerSlot; readonly callId: number }>()
+  readonly #spawnerKeys = new Map<number, string>()
   readonly #relay = new OutcomeRelay()
   readonly #endedListeners = new Set<(ended: readonly CallEnded[]) => void>()
   readonly #processorsListeners = new Set<(processors: readonly ProcessorRecord[]) => void>()
   readonly #bodyListeners = new Set<(request: BodyRequest) => void>()
   readonly #progressListeners = new Set<(progress: BodyProgress) => void>()
-  #ended: CallEnded[] = []
+  #ended: readonly CallEnded[] = []
   #processors: readonly ProcessorRecord[] = []
   #score = 1
   #isMeasured = false
@@ -147,13 +151,9 @@ class Host implements WorkerHost {
   }
 
   execute(processor: ProcessorId, calls: readonly Call[]): void {
-    const ready: ReadyCall[] = []
-    for (const call of calls) {
-      const operation = this.#options.operations.get(call.operation)
-      if (operation !== null) ready.push({ call, operation })
-      else void this.#park(processor, call)
-    }
-    if (ready.length > 0) this.#run(processor, ready)
+    const slot = this.#seats.get(processor)?.slot ?? null
+    if (slot === null) this.#end(calls.map(({ callId }) => refused(callId)))
+    else for (const call of slot.run(calls)) void this.#park(processor, call)
   }
 
   abort(processor: ProcessorId, callIds: readonly number[]): void {
@@ -203,24 +203,18 @@ class Host implements WorkerHost {
     this.#flush()
   }
 
-  #run(processor: ProcessorId, calls: readonly ReadyCall[]): void {
-    const slot = this.#seats.get(processor)?.slot ?? null
-    if (slot === null) this.#end(calls.map(({ call }) => refused(call.callId)))
-    else slot.run(calls)
-  }
-
   /** Keeps a call whose code is not here until it has come; its siblings go ahead. */
   async #park(processor: ProcessorId, call: Call): Promise<void> {
     this.#parked.set(call.callId, { call, processor })
-    let operation: OperationRecord
     try {
-      operation = await this.#fetch(call)
+      const operation = await this.#fetch(call)
+      this.#fetched.set(operation.hash, operation)
     } catch (error) {
       const record = errorToRecord(error)
       if (this.#parked.delete(call.callId)) this.#end([failedCall(call, record)])
       return
     }
-    if (this.#parked.delete(call.callId)) this.#run(processor, [{ call, operation }])
+    if (this.#parked.delete(call.callId)) this.execute(processor, [call])
   }
 
   #fetch(call: Call): Promise<OperationRecord> {
@@ -239,6 +233,7 @@ class Host implements WorkerHost {
       clock: this.#clock,
       resultForm: this.#options.resultForm ?? 'live',
       startWorker: this.#options.startWorker,
+      operationOf: (hash) => this.#options.operations.get(hash) ?? this.#fetched.get(hash) ?? null,
       abortGraceMs: this.#options.abortGraceMs ?? abortGraceMs,
       onEnded: (ended) => this.#end(ended),
       onMessage: (message) => this.#onMessage(slot, message),
@@ -287,7 +282,7 @@ class Host implements WorkerHost {
         this.#body(message)
         break
       case 'progress': {
-        const call = slot.pendingCall(message.callId)?.call
+        const call = slot.pendingCall(message.callId)
         if (call === undefined) break
         const progress = { job: call.job, no: call.no, fraction: message.fraction }
         for (const listener of this.#progressListeners) listener(progress)
@@ -298,11 +293,11 @@ class Host implements WorkerHost {
 
   #onSpawn(slot: WorkerSlot, message: Extract<FromWorker, { readonly type: 'spawn' }>): void {
     const { callId, job, no, attempt } = message
-    const pending = slot.pendingCall(callId)
-    if (pending === undefined) return
+    if (slot.pendingCall(callId) === undefined) return
     const parent = { no, attempt }
-    pending.spawner = attemptKey(job, parent)
-    this.#spawners.set(pending.spawner, { slot, callId })
+    const key = attemptKey(job, parent)
+    this.#spawners.set(key, { slot, callId })
+    this.#spawnerKeys.set(callId, key)
     for (const operation of message.operations) this.#options.operations.add(operation)
     const requests = message.requests.map(({ seq, operation, args, needs }) => ({
       seq,
@@ -316,7 +311,6 @@ class Host implements WorkerHost {
 
   #forgetSlot(slot: WorkerSlot): void {
     this.#relay.forget(slot)
-    for (const [key, spawner] of this.#spawners) if (spawner.slot === slot) this.#spawners.delete(key)
   }
 
   #publish(): void {
@@ -333,9 +327,18 @@ class Host implements WorkerHost {
   /** Tells at the end of the turn: never from within `execute`, and once for all that ended in it. */
   #end(ended: readonly CallEnded[]): void {
     if (ended.length === 0) return
-    if (this.#ended.length === 0) queueMicrotask(() => this.#flush())
-    if (this.#ended.length === 0) this.#ended = [...ended]
-    else this.#ended.push(...ended)
+    if (this.#ended.length === 0) {
+      queueMicrotask(() => this.#flush())
+      this.#ended = ended
+    } else this.#ended = [...this.#ended, ...ended]
+    if (this.#spawnerKeys.size > 0) for (const { callId } of ended) this.#forgetSpawner(callId)
+  }
+
+  #forgetSpawner(callId: number): void {
+    const key = this.#spawnerKeys.get(callId)
+    if (key === undefined) return
+    this.#spawnerKeys.delete(callId)
+    this.#spawners.delete(key)
   }
 
   #flush(): void {

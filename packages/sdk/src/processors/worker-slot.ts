@@ -3,15 +3,16 @@ import {
   type CallEnded,
   type Clock,
   type ErrorRecord,
+  type OperationHash,
   type OperationRecord,
   PackedPayload,
   type ProcessorId,
   ShoalError,
 } from '@shoal/scheduler'
 import { type Remote, transfer, wrap } from 'comlink'
-import { errorToRecord, LivePayload, packValue } from '../values/index.ts'
+import { errorToRecord, isCloneSafe, LivePayload, packValue } from '../values/index.ts'
 import { callsPerFrameMax } from './limits.ts'
-import { cancelled, type Ending, endAll, type PendingCall, refused } from './pending-calls.ts'
+import { cancelled, type Ending, PendingCalls, refused } from './pending-calls.ts'
 import {
   type CallExtra,
   callStride,
@@ -30,6 +31,8 @@ export interface SlotOptions {
   readonly clock: Clock
   readonly resultForm: ResultForm
   readonly startWorker: () => WorkerHandle
+  /** `null`: its code is not here. */
+  readonly operationOf: (hash: OperationHash) => OperationRecord | null
   readonly abortGraceMs: number
   readonly onEnded: (ended: readonly CallEnded[]) => void
   /** Everything else that the worker says. */
@@ -38,10 +41,11 @@ export interface SlotOptions {
   readonly onGone: (isCrash: boolean, reason: string) => void
 }
 
-/** A call with the code that it needs. */
-export interface ReadyCall {
-  readonly call: Call
-  readonly operation: OperationRecord
+/** An operation whose code this worker has. */
+interface SentOperation {
+  readonly hash: OperationHash
+  readonly index: number
+  readonly mayTakeContext: boolean
 }
 
 /** A worker and what was given to it. A class for its lifetime: one for each start of a worker. */
@@ -53,9 +57,9 @@ export class WorkerSlot {
   /** Pinned: Comlink ends a proxy's calls when it is collected. */
   readonly #control: Remote<WorkerControl>
   readonly #port: MessagePort & { ref?(): void; unref?(): void }
-  readonly #progress: Int32Array | null
-  readonly #pending = new Map<number, PendingCall>()
-  readonly #indexes = new Map<string, number>()
+  readonly #pending: PendingCalls
+  readonly #loaded = new Map<string, SentOperation>()
+  #last: SentOperation | null = null
   readonly #died: Promise<never>
   #rejectDied: (error: Error) => void = () => {}
   #isOver = false
@@ -72,7 +76,7 @@ export class WorkerSlot {
     })
     this.#died.catch(() => {})
     const shared = canShare() ? new SharedArrayBuffer(4) : null
-    this.#progress = shared === null ? null : new Int32Array(shared).fill(-1)
+    this.#pending = new PendingCalls(shared === null ? null : new Int32Array(shared).fill(-1))
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
     this.#port.onmessage = (event: MessageEvent) => this.#receive(event.data)
@@ -91,10 +95,6 @@ export class WorkerSlot {
     return this.#isOver
   }
 
-  has(callId: number): boolean {
-    return this.#pending.has(callId)
-  }
-
   /** Speed of this worker; rejects when the worker dies first. */
   calibrate(): Promise<number> {
     return this.#race(this.#control.calibrate())
@@ -105,16 +105,21 @@ export class WorkerSlot {
     await this.#race(this.#control.ping())
   }
 
-  run(calls: readonly ReadyCall[]): void {
+  /** Gives calls to the worker; returns those whose code is not here, which it leaves alone. */
+  run(calls: readonly Call[]): readonly Call[] {
     if (this.#isOver) {
-      this.#options.onEnded(calls.map(({ call }) => refused(call.callId)))
-      return
+      this.#options.onEnded(calls.map(({ callId }) => refused(callId)))
+      return []
     }
-    if (this.isIdle) this.#setBusy(true)
+    const wasIdle = this.isIdle
+    const unknown: Call[] = []
+    const failed: CallEnded[] = []
     for (let from = 0; from < calls.length; from += callsPerFrameMax) {
-      this.#runFrame(calls.slice(from, from + callsPerFrameMax))
+      this.#runFrame(calls, from, Math.min(calls.length, from + callsPerFrameMax), unknown, failed)
     }
-    if (this.isIdle) this.#setBusy(false)
+    if (failed.length > 0) this.#options.onEnded(failed)
+    if (wasIdle && !this.isIdle) this.#setBusy(true)
+    return unknown
   }
 
   /** Gives back what has not started, lets the rest end, then ends the worker. */
@@ -131,9 +136,9 @@ export class WorkerSlot {
 
   abort(callIds: readonly number[]): void {
     const found = callIds.filter((callId) => {
-      const entry = this.#pending.get(callId)
-      if (entry === undefined || entry.isAborting) return false
-      entry.isAborting = true
+      const state = this.#pending.state(callId)
+      if (state === null || state.isAborting) return false
+      state.isAborting = true
       return true
     })
     if (found.length === 0) return
@@ -142,7 +147,7 @@ export class WorkerSlot {
   }
 
   /** The call as it was given, while it is pending. */
-  pendingCall(callId: number): PendingCall | undefined {
+  pendingCall(callId: number): Call | undefined {
     return this.#pending.get(callId)
   }
 
@@ -160,37 +165,31 @@ export class WorkerSlot {
     this.#rejectDied(
       new ShoalError('E_CLOSED', 'Cannot ask a worker as it must be alive: current value is ended'),
     )
-    const entries = [...this.#pending.values()]
-    this.#pending.clear()
-    const ended = endAll(entries, this.#runningId(entries), ending, this.#options.clock.now())
+    const ended = this.#pending.endAll(ending)
     if (ended.length > 0) this.#options.onEnded(ended)
     this.#onIdle?.()
   }
 
-  #runFrame(calls: readonly ReadyCall[]): void {
+  #runFrame(calls: readonly Call[], from: number, to: number, unknown: Call[], failed: CallEnded[]): void {
     const flat: unknown[] = []
-    const failed: CallEnded[] = []
-    const sentAt = this.#options.clock.now()
-    for (const { call, operation } of calls) {
+    for (let at = from; at < to; at++) {
+      const call = calls[at] as Call
+      const operation = this.#last?.hash === call.operation ? this.#last : this.#sent(call.operation)
+      if (operation === null) {
+        unknown.push(call)
+        continue
+      }
       try {
-        const wire = payloadToWire(call.args)
-        const args = 'live' in wire ? wire.live : wire.packed
-        flat.push(call.callId, this.#indexOf(operation), args, extraOf(call, operation))
-        this.#pending.set(call.callId, {
-          call,
-          sentAt,
-          isAborting: false,
-          isKnownStarted: false,
-          isYielded: false,
-          spawner: null,
-          cancelTimer: null,
-        })
+        const { args } = call
+        const isLive = args instanceof LivePayload && isCloneSafe(args.value)
+        const extra = extraOf(call, operation)
+        flat.push(call.callId, operation.index, isLive ? args.value : args.pack(), extra)
+        this.#pending.add(call)
       } catch (error) {
         failed.push(failedCall(call, errorToRecord(error)))
       }
     }
     if (flat.length > 0) this.#sendCalls(flat, failed)
-    if (failed.length > 0) this.#options.onEnded(failed)
   }
 
   #sendCalls(flat: readonly unknown[], failed: CallEnded[]): void {
@@ -209,20 +208,24 @@ export class WorkerSlot {
       if (Array.isArray(single[2])) single[2] = packValue(single[2])
       this.post({ type: 'run', calls: single })
     } catch (cause) {
-      const entry = this.#pending.get(callId)
-      this.#pending.delete(callId)
-      if (entry !== undefined) failed.push(failedCall(entry.call, errorToRecord(notSerializable(cause))))
+      const call = this.#pending.take(callId)
+      if (call !== undefined) failed.push(failedCall(call, errorToRecord(notSerializable(cause))))
     }
   }
 
-  /** The number of an operation in this worker; its code goes ahead of its first call. */
-  #indexOf(operation: OperationRecord): number {
-    const known = this.#indexes.get(operation.hash)
-    if (known !== undefined) return known
-    const index = this.#indexes.size
-    this.#indexes.set(operation.hash, index)
-    this.post({ type: 'load', index, operation })
-    return index
+  /** An operation as this worker knows it; its code goes ahead of its first call. */
+  #sent(hash: OperationHash): SentOperation | null {
+    let sent = this.#loaded.get(hash) ?? null
+    if (sent === null) {
+      const operation = this.#options.operationOf(hash)
+      if (operation === null) return null
+      const mayTakeContext = operation.source.includes('takesContext')
+      sent = { hash, index: this.#loaded.size, mayTakeContext }
+      this.#loaded.set(hash, sent)
+      this.post({ type: 'load', index: sent.index, operation })
+    }
+    this.#last = sent
+    return sent
   }
 
   #receive(message: FromWorker): void {
@@ -236,16 +239,16 @@ export class WorkerSlot {
         break
       case 'aborting':
         for (const callId of message.callIds) {
-          const entry = this.#pending.get(callId)
-          if (entry !== undefined) entry.isKnownStarted = true
+          const state = this.#pending.state(callId)
+          if (state !== null) state.isKnownStarted = true
         }
         break
       case 'yield':
       case 'resume': {
-        const entry = this.#pending.get(message.callId)
-        if (entry === undefined) break
-        entry.isYielded = message.type === 'yield'
-        entry.isKnownStarted = true
+        const state = this.#pending.state(message.callId)
+        if (state === null) break
+        state.isYielded = message.type === 'yield'
+        state.isKnownStarted = true
         this.#options.onMessage(message)
         break
       }
@@ -258,13 +261,11 @@ export class WorkerSlot {
     const ended: CallEnded[] = []
     for (let at = 0; at < results.length; at += resultStride) {
       const callId = results[at] as number
-      const entry = this.#pending.get(callId)
-      if (entry === undefined) continue
-      this.#pending.delete(callId)
-      entry.cancelTimer?.()
-      const ranMs = results[at + 3] as number
-      if (entry.isAborting) ended.push(cancelled(callId, ranMs))
-      else ended.push(this.#endOf(entry.call, results[at + 1] as number, results[at + 2], ranMs))
+      const call = this.#pending.take(callId)
+      if (call === undefined) continue
+      const ranMs = (results[at + 3] as number) / 1000
+      if (this.#pending.takeState(callId)?.isAborting === true) ended.push(cancelled(callId, ranMs))
+      else ended.push(endOf(call, results[at + 1] as number, results[at + 2], ranMs))
     }
     if (ended.length > 0) this.#options.onEnded(ended)
     if (!this.isIdle) return
@@ -272,29 +273,13 @@ export class WorkerSlot {
     this.#onIdle?.()
   }
 
-  #endOf(call: Call, status: number, value: unknown, ranMs: number): CallEnded {
-    const { callId } = call
-    switch (status) {
-      case resultStatus.live:
-        return { callId, outcome: { status: 'done', value: new LivePayload(value) }, ranMs }
-      case resultStatus.packed:
-        return { callId, outcome: { status: 'done', value: new PackedPayload(value as Uint8Array) }, ranMs }
-      case resultStatus.failed:
-        return { ...failedCall(call, value as ErrorRecord), ranMs }
-      case resultStatus.refused:
-        return refused(callId)
-      default:
-        return cancelled(callId, ranMs)
-    }
-  }
-
   #started(callId: number): void {
-    const entry = this.#pending.get(callId)
-    if (entry === undefined || entry.call.timeoutMs <= 0 || entry.cancelTimer !== null) return
+    const call = this.#pending.get(callId)
+    const state = this.#pending.state(callId)
+    if (call === undefined || state === null || call.timeoutMs <= 0 || state.cancelTimer !== null) return
     const { clock } = this.#options
-    const { call } = entry
-    entry.cancelTimer = clock.setTimer(clock.now() + call.timeoutMs, () => {
-      if (!this.#pending.has(callId)) return
+    state.cancelTimer = clock.setTimer(clock.now() + call.timeoutMs, () => {
+      if (this.#pending.get(callId) === undefined) return
       const message = `Cannot finish the task as its body must end within ${call.timeoutMs} ms: current value is unfinished`
       const error = errorToRecord(
         new ShoalError('E_TASK_TIMEOUT', message, { data: { timeoutMs: call.timeoutMs } }),
@@ -312,12 +297,9 @@ export class WorkerSlot {
     clock.setTimer(clock.now() + abortGraceMs, () => {
       this.#isGraceArmed = false
       if (this.#isOver) return
-      const aborting = [...this.#pending.values()].filter((entry) => entry.isAborting)
-      if (aborting.length === 0) return
-      const runningId = this.#runningId(this.#pending.values())
-      if (aborting.some(({ call, isKnownStarted }) => isKnownStarted || call.callId === runningId)) {
-        this.#replace({ type: 'replace' })
-      } else this.#armGrace()
+      const found = this.#pending.abortState()
+      if (found === 'stuck') this.#replace({ type: 'replace' })
+      else if (found === 'waiting') this.#armGrace()
     })
   }
 
@@ -332,17 +314,6 @@ export class WorkerSlot {
     this.#options.onGone(true, reason)
   }
 
-  /** The call that runs: told by shared memory, else the first that has neither ended nor waits. */
-  #runningId(entries: Iterable<PendingCall>): number | null {
-    const shown = this.#progress === null ? null : Atomics.load(this.#progress, 0)
-    let first: number | null = null
-    for (const { call, isYielded } of entries) {
-      if (shown !== null && (call.callId | 0) === shown) return call.callId
-      if (first === null && !isYielded) first = call.callId
-    }
-    return shown === null ? first : null
-  }
-
   #setBusy(isBusy: boolean): void {
     this.#worker.setBusy(isBusy)
     if (isBusy) this.#port.ref?.()
@@ -355,14 +326,30 @@ export class WorkerSlot {
   }
 }
 
+function endOf(call: Call, status: number, value: unknown, ranMs: number): CallEnded {
+  const { callId } = call
+  switch (status) {
+    case resultStatus.live:
+      return { callId, outcome: { status: 'done', value: new LivePayload(value) }, ranMs }
+    case resultStatus.packed:
+      return { callId, outcome: { status: 'done', value: new PackedPayload(value as Uint8Array) }, ranMs }
+    case resultStatus.failed:
+      return { ...failedCall(call, value as ErrorRecord), ranMs }
+    case resultStatus.refused:
+      return refused(callId)
+    default:
+      return cancelled(callId, ranMs)
+  }
+}
+
 /** How a call fails before or without its body. */
 export function failedCall(call: Call, error: ErrorRecord): CallEnded {
   return { callId: call.callId, outcome: { status: 'failed', error }, ranMs: 0 }
 }
 
-function extraOf(call: Call, operation: OperationRecord): CallExtra | null {
+function extraOf(call: Call, operation: SentOperation): CallExtra | null {
   const { job, no, attempt, inputs, timeoutMs } = call
-  if (inputs.length === 0 && timeoutMs === 0 && !operation.source.includes('takesContext')) return null
+  if (inputs.length === 0 && timeoutMs === 0 && !operation.mayTakeContext) return null
   const wired = inputs.map(({ index, value }) => ({ index, value: payloadToWire(value) }))
   return { job, no, attempt, isTimed: timeoutMs > 0, inputs: wired }
 }
