@@ -114,12 +114,19 @@ class DocumentSet implements Documents {
 
   restore(name: DocumentName, updates: readonly Uint8Array[]): void {
     const document = this.open(name)
+    const { doc } = document
     const applyAll = (): void => {
-      for (const update of updates) Y.applyUpdate(document.doc, update)
+      for (const update of updates) Y.applyUpdate(doc, update)
     }
     document.isRestoring = true
-    Y.transact(document.doc, applyAll, 'restore', false)
-    document.isRestoring = false
+    try {
+      Y.transact(doc, applyAll, 'restore', false)
+    } finally {
+      document.isRestoring = false
+      // A write that the storage lost leaves a hole; the others fill it.
+      doc.store.pendingStructs = null
+      doc.store.pendingDs = null
+    }
     bindRestored(document, this.writers)
     this.#options.onArrived(document)
   }

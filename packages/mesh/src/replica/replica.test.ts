@@ -646,6 +646,31 @@ test('a replica starts again from its storage, with the records of all writers',
   expect(refusals).toEqual([])
 })
 
+test('a storage that fails costs durability, not the replica, and is whole again after the next write', async () => {
+  const good = memoryReplicaStorage()
+  let fails = false
+  const storage: ReplicaStorage = {
+    ...good,
+    append(name, update) {
+      if (fails) throw new Error('disk is full')
+      good.append(name, update)
+    },
+  }
+  const room = open({}, storage)
+  const a = room.join('a')
+  const write = (no: number): void => {
+    fails = no === 1
+    a.replica.write([specs('j1', no, 1)])
+    room.run(20)
+  }
+  for (const no of [0, 1, 2, 3]) write(no)
+  expect(refusals).toMatchObject([{ code: 'E_STORAGE', from: a.id }])
+  a.replica.close()
+  const again = open({}, good, 2).join('a')
+  await again.replica.ready
+  expect(nosOf(again.told)).toEqual([0, 1, 2, 3])
+})
+
 test('sha256Hex() agrees with the platform on every padding', async () => {
   for (const size of [0, 1, 55, 56, 63, 64, 65, 119, 120, 1000]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 7) & 255)

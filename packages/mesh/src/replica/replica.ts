@@ -19,7 +19,7 @@ import { type ReplicaLimits, replicaLimits } from './limits.ts'
 import { decodeReplicaMessage, encodeReplicaMessage } from './protocol.ts'
 import { readArrivals } from './reader.ts'
 import { retiredLanes } from './retire.ts'
-import type { ReplicaStorage } from './storage.ts'
+import type { ReplicaStorage, StoredDocument } from './storage.ts'
 import { createSync, type Sync } from './sync.ts'
 import { createWriter, type Writer } from './writer.ts'
 
@@ -286,26 +286,36 @@ class YjsReplica implements Replica, ReplicaExtras {
     }
   }
 
+  /** Called by Yjs in the middle of its work: whatever the storage does, nothing may escape. */
   #store(document: ReplicatedDocument, update: Uint8Array): void {
     if (this.#storage === null || document.isRestoring) return
-    document.stored++
-    if (document.stored < this.#limits.compactAfter) {
-      this.#storage.append(document.name, update)
-    } else {
-      document.stored = 0
-      this.#storage.compact(document.name, Y.encodeStateAsUpdate(document.doc))
+    const isFull = ++document.stored >= this.#limits.compactAfter
+    try {
+      if (isFull) this.#storage.compact(document.name, Y.encodeStateAsUpdate(document.doc))
+      else this.#storage.append(document.name, update)
+      if (isFull) document.stored = 0
+    } catch (error) {
+      document.stored = this.#limits.compactAfter
+      this.#refuse(storageError(document.name, error), this.#options.self)
     }
   }
 
-  async #restore(): Promise<void> {
-    if (this.#storage === null) return
-    try {
-      for (const { name, updates } of await this.#storage.load()) {
-        if (!this.#isClosed) this.#documents.restore(name, updates)
+  #restore(): Promise<void> {
+    const restoreAll = (stored: readonly StoredDocument[]): void => {
+      for (const { name, updates } of stored) {
+        if (this.#isClosed) return
+        try {
+          this.#documents.restore(name, updates)
+        } catch (error) {
+          this.#refuse(storageError(name, error), this.#options.self)
+        }
       }
-    } catch (error) {
-      this.#refuse(error, this.#options.self)
     }
+    const loaded = this.#storage?.load() ?? []
+    if (!(loaded instanceof Promise)) return Promise.resolve(restoreAll(loaded))
+    return loaded.then(restoreAll, (error: unknown) => {
+      this.#refuse(storageError('all', error), this.#options.self)
+    })
   }
 
   #pruneWriters(retired: readonly ReplicatedDocument[]): void {
@@ -323,4 +333,9 @@ class YjsReplica implements Replica, ReplicaExtras {
     const message = error instanceof Error ? error.message : String(error)
     this.#options.onRefused?.({ code, message, from })
   }
+}
+
+function storageError(name: DocumentName, cause: unknown): ShoalError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new ShoalError('E_STORAGE', `Cannot keep "${name}" in the storage: ${reason}`, { cause })
 }

@@ -8,10 +8,12 @@ export interface StoredDocument {
 
 /**
  * Where documents outlive a replica. Calls are kept in order per document; an implementation gathers
- * them into few writes, and reports failures by itself: the replica goes on in memory.
+ * them into few writes. One that throws costs durability only: the replica goes on, tells `onRefused`, and
+ * tries to store a snapshot with the next change.
  */
 export interface ReplicaStorage {
-  load(): Promise<readonly StoredDocument[]>
+  /** At once where the storage is that fast: then nothing arrives before it. */
+  load(): Promise<readonly StoredDocument[]> | readonly StoredDocument[]
   append(name: DocumentName, update: Uint8Array): void
   /** Replaces everything stored of a document. */
   compact(name: DocumentName, snapshot: Uint8Array): void
