@@ -59,6 +59,7 @@ export interface History {
   failures(ref: TaskRef, isThrowing: boolean): number
   ended(peer: number, ended: readonly CallEnded[]): void
   processorDied(): void
+  peerLost(): void
   settled(peer: number, ref: TaskRef, outcome: Outcome): void
   /** What a watcher on this start was told last. */
   lastSettled(peer: number, ref: TaskRef): string | null
@@ -257,6 +258,9 @@ export function createHistory(
     processorDied() {
       deaths++
     },
+    peerLost() {
+      deaths++
+    },
     settled(peer, ref, outcome) {
       const key = taskIdOf(ref)
       const text = describeOutcome(outcome)
@@ -268,7 +272,8 @@ export function createHistory(
       // What the submitter committed itself stands for ever; what two successors did may be corrected.
       const isSubmitter = submitterOf(ref.job) === peer && !restarted.has(peer)
       const isOwn = written.get(key)?.some((record) => record.epoch === 1 && record.text === before) ?? false
-      if (isSubmitter && isOwn) violate('stable', `the submitter p${peer} saw ${key} change from ${before} to ${text}`)
+      if (isSubmitter && isOwn)
+        violate('stable', `the submitter p${peer} saw ${key} change from ${before} to ${text}`)
     },
     lastSettled: (peer, ref) => knows(peer).settled.get(taskIdOf(ref)) ?? null,
     spec: (ref) => specs.get(taskIdOf(ref)),

@@ -55,6 +55,8 @@ export interface Session {
 export interface NetworkProbe {
   sent(from: number, to: number, message: Message): void
   delivered(from: number, to: number, message: Message): void
+  /** A peer lost another from its view, or got a later start of it. */
+  lost(observer: number): void
 }
 
 /** The wires between all peers of a world. */
@@ -165,6 +167,9 @@ export function createSimNetwork(
     },
     tell(endpoint, event) {
       trace.event('v', endpoint.index, hashText(event.peer + event.type), () => describeView(event))
+      if (event.type === 'peer-left' || (event.type === 'peer-joined' && event.epoch > 1)) {
+        probe.lost(endpoint.index)
+      }
       for (const listener of [...endpoint.sinks.view]) listener(event)
       if (event.type !== 'peer-joined' && event.type !== 'peer-left') return
       const isPresent = event.type === 'peer-joined'

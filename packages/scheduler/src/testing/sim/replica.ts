@@ -217,7 +217,9 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
     contentHashes() {
       const hashes = new Map<string, string>()
       for (const [document, logs] of documents) {
-        const lines = [...logs].map(([writer, log]) => `${writer} ${log.map(contentOf).join(' ')}`)
+        const lines = [...logs]
+          .filter(([, log]) => log.length > 0)
+          .map(([writer, log]) => `${writer} ${log.map(contentOf).join(' ')}`)
         hashes.set(document, hashText(lines.sort().join('\n')).toString(16))
       }
       return hashes

@@ -176,6 +176,7 @@ function makeNetProbe(history: History, shape: WorldShape): Parameters<typeof cr
   const idOf = (index: number): PeerId => shape.peers[index]?.id as PeerId
   return {
     sent: (from, _to, message) => history.sent(from, idOf(from), message),
+    lost: () => history.peerLost(),
     delivered: (from, to, message) => history.delivered(to, idOf(to), idOf(from), message),
   }
 }
