@@ -1,12 +1,6 @@
 import { type PeerRole, ShoalError } from '@shoal/scheduler'
-import {
-  contributorInviteKey,
-  contributorKeys,
-  fromBase64Url,
-  memberKeys,
-  type RoomKeys,
-  toBase64Url,
-} from './membership/crypto.ts'
+import { fromBase64Url, toBase64Url } from './membership/bytes.ts'
+import { contributorInviteKey, contributorKeys, memberKeys, type RoomKeys } from './membership/crypto.ts'
 import type { Invite } from './room.types.ts'
 
 /** Both links to a room: the first lets its holder use the room, the second only lend to it. */

@@ -6,7 +6,8 @@ import {
   type PeerId,
   ShoalError,
 } from '@shoal/scheduler'
-import { sha256, toHex } from './membership/crypto.ts'
+import { toHex } from './membership/bytes.ts'
+import { sha256 } from './membership/crypto.ts'
 import type { OperationText } from './wire/control.ts'
 
 export interface OperationsOptions {

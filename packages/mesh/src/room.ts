@@ -55,7 +55,6 @@ const earlyMessagesMax = 4096
 /**
  * Enters a room: says who this peer is to everybody who is there or comes, and keeps a link to each of
  * them. Resolves at once; peers show up through `network.onView`.
- * @throws ShoalError `E_INSECURE_CONTEXT` where the platform has no WebCrypto
  */
 export async function openRoom(options: RoomOptions): Promise<Room> {
   const keys = await keysOf(options.invite)

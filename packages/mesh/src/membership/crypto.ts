@@ -1,4 +1,6 @@
-import { type PeerId, ShoalError } from '@shoal/scheduler'
+import type { PeerId } from '@shoal/scheduler'
+import { concat, equalBytes, toHex } from './bytes.ts'
+import { cryptoSuite, type KeyPair } from './suite.ts'
 
 /** Who a peer is: a key pair. Two peers must never share one; a restart with the same one raises the epoch. */
 export interface Identity {
@@ -21,33 +23,18 @@ export interface RoomKeys {
   readonly roomKeyHash: Uint8Array
 }
 
-const encoder = new TextEncoder()
-/** PKCS #8 of an Ed25519 private key up to its 32 bytes. */
-const pkcs8Prefix = fromHex('302e020100300506032b657004220420')
-
-/** A fresh key pair; its private half cannot be exported. */
+/** A fresh key pair. */
 export async function createIdentity(): Promise<Identity> {
-  const pair = (await subtle().generateKey('Ed25519', false, ['sign', 'verify'])) as CryptoKeyPair
-  const publicKey = new Uint8Array(await subtle().exportKey('raw', pair.publicKey))
-  return identityOf(pair.privateKey, publicKey)
+  return identityOf(await (await cryptoSuite()).keyPair(null))
 }
 
 /** The key pair that belongs to 32 secret bytes: the same each time. */
 export async function identityFromSeed(seed: Uint8Array): Promise<Identity> {
-  const pkcs8 = concat([pkcs8Prefix, seed])
-  const key = await subtle().importKey('pkcs8', owned(pkcs8), 'Ed25519', true, ['sign'])
-  const { x } = await subtle().exportKey('jwk', key)
-  return identityOf(key, fromBase64Url(x ?? ''))
+  return identityOf(await (await cryptoSuite()).keyPair(seed))
 }
 
-async function identityOf(key: CryptoKey, publicKey: Uint8Array): Promise<Identity> {
-  return {
-    peer: await peerIdOf(publicKey),
-    publicKey,
-    async sign(bytes) {
-      return new Uint8Array(await subtle().sign('Ed25519', key, owned(bytes)))
-    },
-  }
+async function identityOf({ publicKey, sign }: KeyPair): Promise<Identity> {
+  return { peer: await peerIdOf(publicKey), publicKey, sign }
 }
 
 /** The identity that a public key stands for. */
@@ -77,17 +64,16 @@ export function contributorKeys(key: Uint8Array): RoomKeys {
 }
 
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
-  return new Uint8Array(await subtle().digest('SHA-256', owned(bytes)))
+  return (await cryptoSuite()).sha256(bytes)
 }
 
+/** HMAC-SHA-256. */
 export async function hmac(key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array> {
-  const imported = await importMac(key)
-  return new Uint8Array(await subtle().sign('HMAC', imported, owned(bytes)))
+  return (await cryptoSuite()).hmac(key, bytes)
 }
 
-/** Compares in constant time. */
 export async function isMac(key: Uint8Array, mac: Uint8Array, bytes: Uint8Array): Promise<boolean> {
-  return subtle().verify('HMAC', await importMac(key), owned(mac), owned(bytes))
+  return equalBytes(await hmac(key, bytes), mac)
 }
 
 /** `false` for a signature or a key that is wrong in any way. */
@@ -96,12 +82,7 @@ export async function isSignature(
   signature: Uint8Array,
   bytes: Uint8Array,
 ): Promise<boolean> {
-  try {
-    const key = await subtle().importKey('raw', owned(publicKey), 'Ed25519', true, ['verify'])
-    return await subtle().verify('Ed25519', key, owned(signature), owned(bytes))
-  } catch {
-    return false
-  }
+  return (await cryptoSuite()).verify(publicKey, signature, bytes)
 }
 
 /** Ed25519 points of small order (sign bit cleared): with them any signature may verify. */
@@ -124,57 +105,5 @@ export function isWeakKey(publicKey: Uint8Array): boolean {
 }
 
 async function derive(secret: Uint8Array, label: string, length: number): Promise<Uint8Array> {
-  const key = await subtle().importKey('raw', owned(secret), 'HKDF', false, ['deriveBits'])
-  const parameters = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(0), info: encoder.encode(label) }
-  return new Uint8Array(await subtle().deriveBits(parameters, key, length * 8))
-}
-
-function importMac(key: Uint8Array): Promise<CryptoKey> {
-  return subtle().importKey('raw', owned(key), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign', 'verify'])
-}
-
-function subtle(): SubtleCrypto {
-  const found: SubtleCrypto | undefined = globalThis.crypto?.subtle
-  if (found !== undefined) return found
-  throw new ShoalError(
-    'E_INSECURE_CONTEXT',
-    'Cannot prove who this peer is as the page must come from https or from this computer: WebCrypto is missing',
-  )
-}
-
-/** A view over a plain buffer of its own, as WebCrypto's types ask for. */
-function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes)
-}
-
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
-}
-
-export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, at) => byte === right[at])
-}
-
-export function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
-export function fromHex(hex: string): Uint8Array {
-  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
-}
-
-export function toBase64Url(bytes: Uint8Array): string {
-  const base64 = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''))
-  return base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
-}
-
-/** @throws DOMException when the text is no base64url */
-export function fromBase64Url(text: string): Uint8Array {
-  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
+  return (await cryptoSuite()).hkdf(secret, label, length)
 }

@@ -5,9 +5,8 @@ import { type FrameType, frameTypes, protocol } from '../wire/frames.ts'
 import type { Pipe } from '../wire/pipe.ts'
 import { asShoalError } from '../wire/pipe.ts'
 import type { Remote } from '../wire/session.ts'
+import { concat, equalBytes } from './bytes.ts'
 import {
-  concat,
-  equalBytes,
   hmac,
   type Identity,
   isMac,

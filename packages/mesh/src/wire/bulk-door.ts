@@ -1,6 +1,6 @@
 import { type Clock, type Link, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import { toHex } from '../membership/crypto.ts'
+import { toHex } from '../membership/bytes.ts'
 import type { Bulk } from './bulk.ts'
 import type { BulkTicket } from './control.ts'
 import { type FrameType, frameTypes } from './frames.ts'
