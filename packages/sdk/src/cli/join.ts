@@ -1,7 +1,7 @@
 import { joinMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import { type Command, inviteOf } from './command.ts'
-import { memberFlags, meshOptions } from './member.ts'
+import { labelOf, memberFlags, meshOptions } from './member.ts'
 import { type Terminal, toJson, whenStopped } from './terminal.ts'
 
 /** Joining that takes longer is worth a remark. */
@@ -35,7 +35,7 @@ export const join: Command = {
 async function report(mesh: Mesh, terminal: Terminal): Promise<void> {
   const own = mesh.processors.filter((processor) => processor.peer === mesh.self).length
   await terminal.print(`Joined as ${mesh.role}, lending ${own} worker${own === 1 ? '' : 's'}. Ctrl-C leaves.`)
-  mesh.on('peer-joined', (peer) => terminal.note(`+ ${peer.name} joined (${peer.role})`))
+  mesh.on('peer-joined', (peer) => terminal.note(`+ ${labelOf(peer)} joined (${peer.role})`))
   mesh.on('peer-left', (peer) => terminal.note(`- ${peer.id.slice(0, 8)} ${peer.cause}`))
   mesh.on('health', (health) => {
     for (const reason of health.reasons) terminal.note(`! ${reason}`)

@@ -1,7 +1,7 @@
 import { parseInvite } from '@shoal/mesh'
 import { ShoalError } from '@shoal/scheduler'
 import { joinMesh } from '../node.ts'
-import type { Mesh, MeshOptions } from '../types.ts'
+import type { Mesh, MeshOptions, PeerInfo } from '../types.ts'
 import type { Arguments, Flag } from './command.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -47,4 +47,9 @@ export async function joinSoon(invite: string, options: MeshOptions, terminal: T
   } catch (error) {
     throw late.aborted ? offline(error) : error
   }
+}
+
+/** A peer for people: its name arrives a moment after the peer itself. */
+export function labelOf(peer: PeerInfo): string {
+  return peer.name === '' ? peer.id.slice(0, 8) : peer.name
 }

@@ -1,6 +1,6 @@
 import type { Mesh } from '../types.ts'
 import { type Command, inviteOf } from './command.ts'
-import { joinSoon } from './member.ts'
+import { joinSoon, labelOf } from './member.ts'
 import { whenSettled } from './settled.ts'
 import { toJson } from './terminal.ts'
 
@@ -30,7 +30,7 @@ function describe(mesh: Mesh): string {
   const lines = peers.map((peer) => {
     const lent = `${peer.processors.length} processor${peer.processors.length === 1 ? '' : 's'}`
     const state = peer.isSuspected ? ', silent' : ''
-    return `  ${peer.name.padEnd(24)} ${peer.role.padEnd(12)} ${lent.padEnd(14)} ${Math.round(peer.rttMs)} ms${state}`
+    return `  ${labelOf(peer).padEnd(24)} ${peer.role.padEnd(12)} ${lent.padEnd(14)} ${Math.round(peer.rttMs)} ms${state}`
   })
   const jobs = mesh.jobs().map((job) => {
     const state = job.isEnded ? 'ended' : `owner ${job.owner.slice(0, 8)}`

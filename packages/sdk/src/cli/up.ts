@@ -3,7 +3,7 @@ import type { RoomHost } from '../host/types.ts'
 import { joinMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import type { Arguments, Command } from './command.ts'
-import { memberFlags, meshOptions } from './member.ts'
+import { labelOf, memberFlags, meshOptions } from './member.ts'
 import { qrCode } from './qr.ts'
 import { type Terminal, toJson, whenStopped } from './terminal.ts'
 
@@ -64,6 +64,6 @@ async function announce(host: RoomHost, mesh: Mesh, args: Arguments, terminal: T
     'Scan it to lend a phone. Keep the links private: they are the keys. Ctrl-C closes the room.',
   ]
   await terminal.print(lines.join('\n'))
-  mesh.on('peer-joined', (peer) => terminal.note(`+ ${peer.name} joined (${peer.role})`))
+  mesh.on('peer-joined', (peer) => terminal.note(`+ ${labelOf(peer)} joined (${peer.role})`))
   mesh.on('peer-left', (peer) => terminal.note(`- ${peer.id.slice(0, 8)} ${peer.cause}`))
 }
