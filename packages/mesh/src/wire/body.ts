@@ -36,106 +36,87 @@ function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
-/** Sizes of the values whose first byte says it all; see {@link scan} for the others. */
-const fixedSizes: Readonly<Record<number, number>> = {
-  192: 0, // null
-  194: 0, // false
-  195: 0, // true
-  202: 4, // float 32
-  203: 8, // float 64
-  204: 1, // unsigned 8, 16, 32, 64
-  205: 2,
-  206: 4,
-  207: 8,
-  208: 1, // signed 8, 16, 32, 64
-  209: 2,
-  210: 4,
-  211: 8,
-}
+/**
+ * What follows the first bytes 0xc0 to 0xdf: 0 to 8 = so many bytes; -1, -2, -4 = a length of so many
+ * bytes and that many bytes; `list` or `map` + 2 or 4 = a length of so many bytes and that many items.
+ */
+const list = 16
+const map = 32
+const extension = 64
+const nothing = 65
+const heads = Int8Array.of(
+  ...[0, nothing, 0, 0, -1, -2, -4, extension],
+  ...[extension, extension, 4, 8, 1, 2, 4, 8],
+  ...[1, 2, 4, 8, extension, extension, extension, extension],
+  ...[extension, -1, -2, -4, list + 2, list + 4, map + 2, map + 4],
+)
 
-/** Walks one MessagePack value without recursion: `open` holds the items still due at each level. */
+/**
+ * Walks one MessagePack value without recursion and without memory for what it passes: `due` holds the
+ * items that each open level still lacks.
+ */
 function scan(bytes: Uint8Array): void {
-  const open: number[] = [1]
+  const due = [1]
+  const end = bytes.length
   let at = 0
   let items = 0
   let hasMap = false
-  while (open.length > 0) {
-    const due = open[open.length - 1] as number
-    if (due === 0) {
-      open.pop()
+  while (due.length > 0) {
+    const level = due.length - 1
+    const left = due[level] as number
+    if (left === 0) {
+      due.pop()
       continue
     }
-    open[open.length - 1] = due - 1
-    if (at >= bytes.length) throw decodeError('it ends too early', at)
+    due[level] = left - 1
+    if (at >= end) throw decodeError('it ends too early', at)
     if (++items > limits.itemsMax) throw decodeError(`it holds more than ${limits.itemsMax} values`, at)
-    const token = bytes[at] as number
-    const head = headOf(bytes, at, token)
-    at += head.bytes
-    if (head.isMap) hasMap = true
-    if (head.count > bytes.length - at) throw decodeError('it names more items than it has bytes', at)
-    if (head.count >= 0) {
-      if (open.length > limits.depthMax) {
+    const token = bytes[at++] as number
+    let count = -1
+    if (token >= 0xa0 && token < 0xc0) at += token & 0x1f
+    else if (token >= 0x90 && token < 0xa0) count = token & 0x0f
+    else if (token >= 0x80 && token < 0x90) {
+      count = (token & 0x0f) * 2
+      hasMap = true
+    } else if (token >= 0xc0 && token < 0xe0) {
+      const head = heads[token - 0xc0] as number
+      if (head < 0) at += lengthAt(bytes, at, -head) - head
+      else if (head <= 8) at += head
+      else if (head < extension) {
+        const isMap = head > map
+        const width = head - (isMap ? map : list)
+        count = lengthAt(bytes, at, width) * (isMap ? 2 : 1)
+        at += width
+        hasMap ||= isMap
+      } else if (head === nothing) throw decodeError('a byte has no meaning', at)
+      else
         throw new ShoalError(
-          'E_DEPTH',
-          `Cannot unpack a body as its depth must be at most ${limits.depthMax}: current value is ${open.length}`,
+          'E_SCHEMA',
+          'Cannot read a body as it must hold plain values: it has an extension',
         )
-      }
-      open.push(head.count)
     }
-    if (at > bytes.length) throw decodeError('it ends too early', at)
+    if (at > end) throw decodeError('it ends too early', at)
+    if (count < 0) continue
+    if (count > end - at) throw decodeError('it names more items than it has bytes', at)
+    if (due.length > limits.depthMax) throw depthError(due.length)
+    due.push(count)
   }
-  if (at !== bytes.length) throw decodeError('bytes follow its end', at)
+  if (at !== end) throw decodeError('bytes follow its end', at)
   if (hasMap)
     throw new ShoalError('E_SCHEMA', 'Cannot read a body as it must be made of lists: it holds a map')
 }
 
-/** `bytes`: to skip, content of strings and byte strings included. `count`: nested items; -1 = none. */
-interface Head {
-  readonly bytes: number
-  readonly count: number
-  readonly isMap: boolean
+function lengthAt(bytes: Uint8Array, at: number, width: number): number {
+  if (at + width > bytes.length) throw decodeError('it ends too early', at)
+  if (width === 1) return bytes[at] as number
+  return width === 2 ? ((bytes[at] as number) << 8) | (bytes[at + 1] as number) : readUint32(bytes, at)
 }
 
-function headOf(bytes: Uint8Array, at: number, token: number): Head {
-  if (token < 0x80 || token >= 0xe0) return leaf(1)
-  if (token < 0x90) return { bytes: 1, count: (token & 0x0f) * 2, isMap: true }
-  if (token < 0xa0) return { bytes: 1, count: token & 0x0f, isMap: false }
-  if (token < 0xc0) return leaf(1 + (token & 0x1f))
-  const fixed = fixedSizes[token]
-  if (fixed !== undefined) return leaf(1 + fixed)
-  switch (token) {
-    case 0xc4:
-    case 0xd9:
-      return leaf(2 + lengthAt(bytes, at + 1, 1))
-    case 0xc5:
-    case 0xda:
-      return leaf(3 + lengthAt(bytes, at + 1, 2))
-    case 0xc6:
-    case 0xdb:
-      return leaf(5 + lengthAt(bytes, at + 1, 4))
-    case 0xdc:
-      return { bytes: 3, count: lengthAt(bytes, at + 1, 2), isMap: false }
-    case 0xdd:
-      return { bytes: 5, count: lengthAt(bytes, at + 1, 4), isMap: false }
-    case 0xde:
-      return { bytes: 3, count: lengthAt(bytes, at + 1, 2) * 2, isMap: true }
-    case 0xdf:
-      return { bytes: 5, count: lengthAt(bytes, at + 1, 4) * 2, isMap: true }
-    case 0xc1:
-      throw decodeError('a byte has no meaning', at)
-    default:
-      throw new ShoalError('E_SCHEMA', 'Cannot read a body as it must have no extension types: it holds one')
-  }
-}
-
-function leaf(bytes: number): Head {
-  return { bytes, count: -1, isMap: false }
-}
-
-function lengthAt(bytes: Uint8Array, at: number, size: 1 | 2 | 4): number {
-  if (at + size > bytes.length) throw decodeError('it ends too early', at)
-  if (size === 1) return bytes[at] as number
-  return size === 2 ? ((bytes[at] as number) << 8) | (bytes[at + 1] as number) : readUint32(bytes, at)
+function depthError(depth: number): ShoalError {
+  return new ShoalError(
+    'E_DEPTH',
+    `Cannot unpack a body as its depth must be at most ${limits.depthMax}: current value is ${depth}`,
+  )
 }
 
 function decodeError(reason: string, at: number): ShoalError {
