@@ -4,6 +4,48 @@ import { TaskHandle } from './task.ts'
 import type { Completed, Task } from './types.ts'
 import type { Waitable } from './view.ts'
 
+/**
+ * The values of all, in order; rejects with the first failure. Does what `Promise.all` does, without its
+ * three promises for each task.
+ */
+export function allOf(items: readonly unknown[]): Promise<unknown[]> {
+  return new Promise((resolve, reject) => {
+    const values: unknown[] = new Array(items.length)
+    let left = items.length
+    const take = (index: number, value: unknown): void => {
+      values[index] = value
+      if (--left === 0) resolve(values)
+    }
+    if (left === 0) resolve(values)
+    items.forEach((item, index) => {
+      if (!(item instanceof TaskHandle)) {
+        Promise.resolve(item).then((value) => take(index, value), reject)
+        return
+      }
+      item.whenEnded(() => {
+        // A failure, and a value that is a task itself, go the long way: rare, and it has their rules.
+        const value = valueOrTask(item)
+        if (isThenable(value)) value.then((inner) => take(index, inner), reject)
+        else take(index, value)
+      })
+    })
+  })
+}
+
+function valueOrTask(task: TaskHandle<unknown>): unknown {
+  const { outcome } = task
+  if (outcome?.status !== 'done') return task
+  try {
+    return task.book.keeper.read(outcome.value)
+  } catch {
+    return task
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
 /** The tasks in the order in which they end, as records. */
 export function asCompleted<T>(tasks: readonly Task<T>[]): AsyncIterable<Completed<T>> {
   const handles = tasks.map((task, index) => {

@@ -345,8 +345,9 @@ export class Engine implements BookKeeper {
     const book = this.#books.get(ref.job)
     if (book === undefined) return
     book.settle(ref.no, outcome)
-    this.#session.taskEnded(book)
-    if (book.isIdle) this.#dropIfIdle(book)
+    if (!book.isIdle) return
+    if (this.#session.isOpen(book)) this.#session.becameIdle()
+    else this.#books.delete(book.id)
   }
 
   #dropIfIdle(book: JobBook, isSealed = false): void {

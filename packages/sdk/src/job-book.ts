@@ -35,7 +35,10 @@ export class JobBook {
   readonly keeper: BookKeeper
   readonly id: JobId
   readonly name: string
-  readonly #handles = new Map<number, TaskHandle<unknown>>()
+  /** By number; tasks that bodies spawned have numbers far above, and a map of their own. */
+  readonly #handles: (TaskHandle<unknown> | undefined)[] = []
+  readonly #nested = new Map<number, TaskHandle<unknown>>()
+  #waiting = 0
   readonly #followers: JobFollower[] = []
 
   constructor(keeper: BookKeeper, id: JobId, name: string) {
@@ -46,15 +49,19 @@ export class JobBook {
 
   /** `true` when nobody waits for anything any more. */
   get isIdle(): boolean {
-    return this.#handles.size === 0 && this.#followers.every((follower) => follower.isFinished)
+    if (this.#waiting > 0) return false
+    for (const follower of this.#followers) if (!follower.isFinished) return false
+    return true
   }
 
   handle(no: number): TaskHandle<unknown> | undefined {
-    return this.#handles.get(no)
+    return no < nestedBase ? this.#handles[no] : this.#nested.get(no)
   }
 
   add(handle: TaskHandle<unknown>): void {
-    this.#handles.set(handle.no, handle)
+    this.#waiting++
+    if (handle.no < nestedBase) this.#handles[handle.no] = handle
+    else this.#nested.set(handle.no, handle)
   }
 
   follow(follower: JobFollower): void {
@@ -62,9 +69,11 @@ export class JobBook {
   }
 
   settle(no: number, outcome: Outcome): void {
-    const handle = this.#handles.get(no)
+    const handle = this.handle(no)
     if (handle !== undefined) {
-      this.#handles.delete(no)
+      this.#waiting--
+      if (no < nestedBase) this.#handles[no] = undefined
+      else this.#nested.delete(no)
       handle.settle(outcome)
     }
     if (no < nestedBase) for (const follower of this.#followers) follower.taskEnded(no, outcome)
@@ -72,8 +81,14 @@ export class JobBook {
 
   /** Ends everything that still waits: the mesh is closed. */
   close(outcome: Outcome): void {
-    const handles = [...this.#handles.values()]
-    this.#handles.clear()
+    const handles = [...this.#nested.values()]
+    // Skips the holes, which may be many.
+    this.#handles.forEach((handle) => {
+      if (handle !== undefined) handles.push(handle)
+    })
+    this.#handles.length = 0
+    this.#nested.clear()
+    this.#waiting = 0
     for (const handle of handles) handle.settle(outcome)
     for (const follower of this.#followers) follower.jobClosed()
   }

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { CancelledError, localMesh, type Mesh, operation, TaskFailedError, withContext } from './node.ts'
 import { createGate, type Gate, held } from './testing/gate.ts'
 
@@ -7,7 +7,19 @@ afterEach(async () => {
   for (const thing of open.splice(0)) await thing.close()
 })
 
-async function meshOf(workers: number): Promise<Mesh> {
+/** Tests of one file share their meshes: starting workers is the slow part. */
+const shared = new Map<number, Promise<Mesh>>()
+afterAll(async () => {
+  for (const mesh of shared.values()) await (await mesh).close()
+})
+
+function meshOf(workers: number): Promise<Mesh> {
+  const mesh = shared.get(workers) ?? localMesh({ workers, name: 'here' })
+  shared.set(workers, mesh)
+  return mesh
+}
+
+async function ownMesh(workers: number): Promise<Mesh> {
   const mesh = await localMesh({ workers, name: 'here' })
   open.push(mesh)
   return mesh
@@ -296,7 +308,7 @@ describe('[A5] shapes', () => {
 
 describe('close()', () => {
   test('rejects what waits, refuses what comes, and may be called again', async () => {
-    const mesh = await meshOf(1)
+    const mesh = await ownMesh(1)
     const shut = gate()
     const task = mesh.spawn(held<number>, shut.name, 1)
     const group = mesh.map(add1, [task])
@@ -333,7 +345,7 @@ describe('localMesh()', () => {
   })
 
   test('says what it is', async () => {
-    const mesh = await meshOf(2)
+    const mesh = await ownMesh(2)
     await mesh.spawn(add1, 1)
     expect(mesh.role).toBe('member')
     expect(mesh.processors.map(({ kind, peer }) => ({ kind, peer }))).toEqual([

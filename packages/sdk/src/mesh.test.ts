@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, test } from 'vitest'
-import { type GroupProgress, localMesh, type Mesh, operation, scope } from './node.ts'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
+import { type GroupProgress, localMesh, type Mesh, operation, scope, type TaskOptions } from './node.ts'
 import { createGate, type Gate, held } from './testing/gate.ts'
 
 const open: (Mesh | Gate)[] = []
@@ -7,8 +7,20 @@ afterEach(async () => {
   for (const thing of open.splice(0)) await thing.close()
 })
 
-async function meshOf(workers: number): Promise<Mesh> {
-  const mesh = await localMesh({ workers })
+/** Tests of one file share their meshes: starting workers is the slow part. */
+const shared = new Map<number, Promise<Mesh>>()
+afterAll(async () => {
+  for (const mesh of shared.values()) await (await mesh).close()
+})
+
+function meshOf(workers: number): Promise<Mesh> {
+  const mesh = shared.get(workers) ?? localMesh({ workers, name: 'here' })
+  shared.set(workers, mesh)
+  return mesh
+}
+
+async function ownMesh(workers: number, defaults: TaskOptions = {}): Promise<Mesh> {
+  const mesh = await localMesh({ workers, name: 'here', defaults })
   open.push(mesh)
   return mesh
 }
@@ -178,8 +190,7 @@ describe('options', () => {
     }
     const plain = await meshOf(1)
     expect(await attempts(plain)).toBe(5)
-    const mesh = await localMesh({ workers: 1, defaults: { retry: { max: 3 } } })
-    open.push(mesh)
+    const mesh = await ownMesh(1, { retry: { max: 3 } })
     expect(await attempts(mesh)).toBe(4)
     const view = mesh.with({ retry: { max: 2 } })
     expect(await attempts(view)).toBe(3)
@@ -213,7 +224,7 @@ describe('options', () => {
     expect(shut.started.indexOf('high')).toBeLessThan(shut.started.lastIndexOf('low'))
   })
 
-  test('a scope that fits no processor fails with a reason', async () => {
+  test('a scope narrows where a task may run', async () => {
     const mesh = await meshOf(1)
     const task = mesh
       .with({ scope: scope.intersect(scope.kind('worker'), scope.peer(mesh.self)) })
@@ -280,7 +291,7 @@ describe('handles by id', () => {
 
 describe('events', () => {
   test('tell what happens to jobs and tasks until one leaves', async () => {
-    const mesh = await meshOf(1)
+    const mesh = await ownMesh(1)
     const seen: string[] = []
     const leave = mesh.on('task-done', ({ task }) => seen.push(task))
     const ended = new Promise<string>((resolve) => {
@@ -296,14 +307,29 @@ describe('events', () => {
   })
 
   test('a session without work ends its job', async () => {
-    const mesh = await meshOf(1)
+    const mesh = await ownMesh(1)
     const ended = new Promise<string>((resolve) => {
       mesh.on('job-ended', (job) => resolve(job.id))
     })
     const task = mesh.spawn(noop, 1)
     expect(await task).toBe(1)
     expect(task.id.startsWith(`${await ended}/`)).toBe(true)
+    // Nothing of an ended job stays behind, and the next task opens another.
+    await vi.waitFor(() => expect(mesh.jobs()).toEqual([]))
+    expect(await task).toBe(1)
     expect(await mesh.spawn(noop, 2)).toBe(2)
+  })
+
+  test('say when no processor is there for a task', async () => {
+    const mesh = await ownMesh(0)
+    const starved = new Promise((resolve) => mesh.on('starved', resolve))
+    const task = mesh.spawn(noop, 1)
+    expect(await starved).toMatchObject({ scope: 'default', waiting: 1 })
+    expect(task.status).toBe('ready')
+    await mesh.lend(1)
+    expect(await task).toBe(1)
+    expect(mesh.workers).toBe(1)
+    await expect(mesh.lend(-1)).rejects.toMatchObject({ code: 'E_OPTION' })
   })
 
   test('explain() tells a task’s history', async () => {

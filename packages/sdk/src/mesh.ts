@@ -1,5 +1,5 @@
 import type { JobId, ProcessorHost, Unsubscribe, ViewEvent } from '@shoal/scheduler'
-import { asCompleted, waitForAll } from './collect.ts'
+import { allOf, asCompleted, waitForAll } from './collect.ts'
 import { Engine, type EngineParts } from './engine.ts'
 import { toJobInfo, toPeerInfo, toProcessorInfos } from './infos.ts'
 import { createMeshEvents, type MeshEventHub } from './mesh-events.ts'
@@ -82,7 +82,7 @@ function createFace(shared: Shared, view: View): Mesh {
       if (options !== undefined) checkMapOptions(options)
       return engine.map(view, operation, items, options) as TaskGroup<unknown> as TaskGroup<never>
     },
-    all: (tasks) => Promise.all(tasks) as Promise<never>,
+    all: (tasks) => allOf(tasks) as Promise<unknown> as Promise<never>,
     any: (tasks) => Promise.any(tasks) as Promise<never>,
     asCompleted,
     sync(body) {

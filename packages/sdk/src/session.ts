@@ -18,8 +18,8 @@ export interface Session {
   flush(): void
   /** `true` while tasks may still be added to the book's job. */
   isOpen(book: JobBook): boolean
-  /** A task of the session ended. */
-  taskEnded(book: JobBook): void
+  /** All tasks of the open book have ended. */
+  becameIdle(): void
   /** Seals the open job: nothing more will be spawned. */
   close(): void
 }
@@ -88,8 +88,8 @@ export function createSession({ runtime, clock, openBook, closeBook }: SessionPa
     },
     flush,
     isOpen: (of) => of === book,
-    taskEnded(of) {
-      if (of === book && stopTimer === null && of.isIdle) armIdle()
+    becameIdle() {
+      if (stopTimer === null) armIdle()
     },
     close: seal,
   }

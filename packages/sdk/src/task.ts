@@ -14,7 +14,9 @@ export class TaskHandle<T> implements Task<T> {
   readonly name: string
   outcome: Outcome | null = null
   #result: Promise<T> | null = null
-  #ended: (() => void)[] | null = null
+  #waiting: { resolve(value: T): void; reject(reason: unknown): void } | null = null
+  /** One listener needs no array: that is nearly always so. */
+  #ended: (() => void) | (() => void)[] | null = null
 
   constructor(book: JobBook, no: number, name: string) {
     this.book = book
@@ -52,16 +54,8 @@ export class TaskHandle<T> implements Task<T> {
 
   fetch(): Promise<T> {
     this.#result ??= new Promise<T>((resolve, reject) => {
-      this.whenEnded(() => {
-        const outcome = this.outcome as Outcome
-        try {
-          // A value that is a handle itself flattens here, as promises do.
-          if (outcome.status === 'done') resolve(this.book.keeper.read(outcome.value) as T)
-          else reject(outcomeError(this.book, this.no, this.name, outcome))
-        } catch (error) {
-          reject(error)
-        }
-      })
+      this.#waiting = { resolve, reject }
+      if (this.outcome !== null) this.#deliver(this.outcome)
     })
     return this.#result
   }
@@ -81,7 +75,8 @@ export class TaskHandle<T> implements Task<T> {
   /** Calls back once the task has ended: at once when it has. */
   whenEnded(listener: () => void): void {
     if (this.outcome !== null) listener()
-    else if (this.#ended === null) this.#ended = [listener]
+    else if (this.#ended === null) this.#ended = listener
+    else if (typeof this.#ended === 'function') this.#ended = [this.#ended, listener]
     else this.#ended.push(listener)
   }
 
@@ -89,13 +84,27 @@ export class TaskHandle<T> implements Task<T> {
   settle(outcome: Outcome): void {
     if (this.outcome !== null) return
     this.outcome = outcome
+    if (this.#waiting !== null) this.#deliver(outcome)
     const ended = this.#ended
     this.#ended = null
-    if (ended !== null) for (const listener of ended) listener()
+    if (typeof ended === 'function') ended()
+    else if (ended !== null) for (const listener of ended) listener()
   }
 
   /** In logs and string templates: `Task(j1/3 done)`. */
   toString(): string {
     return `Task(${this.id} ${this.status})`
+  }
+
+  #deliver(outcome: Outcome): void {
+    const waiting = this.#waiting
+    this.#waiting = null
+    try {
+      // A value that is a handle itself flattens here, as promises do.
+      if (outcome.status === 'done') waiting?.resolve(this.book.keeper.read(outcome.value) as T)
+      else waiting?.reject(outcomeError(this.book, this.no, this.name, outcome))
+    } catch (error) {
+      waiting?.reject(error)
+    }
   }
 }
