@@ -24,9 +24,10 @@ export function startNodeWorker(options: NodeWorkerOptions = {}): WorkerHandle {
   worker.on('error', (error) => end(error instanceof Error ? error.message : String(error)))
   worker.on('messageerror', (error) => end(error.message))
   worker.on('exit', (code) => end(`exit code ${code}`))
+  const endpoint = nodeEndpoint(worker)
   worker.unref()
   return {
-    endpoint: nodeEndpoint(worker),
+    endpoint,
     onDeath(next) {
       listener = next
     },

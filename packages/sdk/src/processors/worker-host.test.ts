@@ -1,0 +1,184 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Call, CallEnded, JobId, OperationRecord, PeerId, ProcessorRecord } from '@shoal/scheduler'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { markContext, operationFrom } from '../code/index.ts'
+import { LivePayload, payloadValue } from '../values/index.ts'
+import { createWorkerHost, type WorkerHost } from './index.ts'
+import { type NodeWorkerOptions, startNodeWorker } from './worker.node.ts'
+
+const peer = 'peer-1' as PeerId
+const hosts: WorkerHost[] = []
+const known = new Map<string, OperationRecord>()
+let nextCallId = 1
+
+afterEach(async () => {
+  for (const host of hosts.splice(0)) await host.close()
+})
+
+function open(count: number, worker: NodeWorkerOptions = {}): WorkerHost {
+  const host = createWorkerHost({
+    peer,
+    count,
+    startWorker: () => startNodeWorker(worker),
+    operations: {
+      add: (operation) => void known.set(operation.hash, operation),
+      get: (hash) => known.get(hash) ?? null,
+      fetch: () => Promise.reject(new Error('unused')),
+    },
+  })
+  hosts.push(host)
+  return host
+}
+
+function callOf(body: unknown, ...args: unknown[]): Call {
+  const operation = operationFrom(body)
+  known.set(operation.hash, operation)
+  const callId = nextCallId++
+  const rest = { attempt: 1, inputs: [], timeoutMs: 0, owner: peer, job: 'job' as JobId, no: callId }
+  return { callId, operation: operation.hash, args: new LivePayload(args), ...rest }
+}
+
+/** Runs one call on the first processor, or on the one at `index`. */
+function run(host: WorkerHost, call: Call, index = 0): Promise<CallEnded['outcome']> {
+  const ended = outcomeOf(host, call)
+  host.execute((host.processors[index] as ProcessorRecord).id, [call])
+  return ended
+}
+
+function outcomeOf(host: WorkerHost, call: Call): Promise<CallEnded['outcome']> {
+  return new Promise((resolve) => {
+    const stop = host.onEnded((ended) => {
+      const found = ended.find(({ callId }) => callId === call.callId)
+      if (found === undefined) return
+      stop()
+      resolve(found.outcome)
+    })
+  })
+}
+
+function resultOf(outcome: CallEnded['outcome']): unknown {
+  if (outcome.status !== 'done') throw new Error(`expected a value: ${JSON.stringify(outcome)}`)
+  return payloadValue(outcome.value)
+}
+
+describe('lend()', () => {
+  test('starts workers, and ends surplus ones after what they run', async () => {
+    const host = open(1)
+    await host.lend(3)
+    expect(host.workers).toBe(3)
+    expect(host.processors.map(({ id }) => id)).toEqual([0, 1, 2].map((index) => `${peer}/worker/${index}`))
+    const slow = callOf(async (name: string) => {
+      const channel = new BroadcastChannel(name)
+      const told = new Promise((resolve) => {
+        channel.onmessage = resolve
+      })
+      channel.postMessage('here')
+      await told
+      channel.close()
+      return 'ended'
+    }, 'lend-gate')
+    const behind = callOf(() => 1)
+    const gate = new BroadcastChannel('lend-gate')
+    const isRunning = new Promise((resolve) => {
+      gate.onmessage = resolve
+    })
+    const [slowEnd, behindEnd] = [outcomeOf(host, slow), outcomeOf(host, behind)]
+    host.execute((host.processors[2] as ProcessorRecord).id, [slow, behind])
+    await isRunning
+    const lent = host.lend(1)
+    expect(host.processors).toHaveLength(1)
+    expect(await behindEnd).toEqual({ status: 'refused' })
+    gate.postMessage('go')
+    expect(resultOf(await slowEnd)).toBe('ended')
+    await lent
+    gate.close()
+    await host.lend(0)
+    expect(host.processors).toEqual([])
+  })
+
+  test('refuses what is no count', async () => {
+    await expect(open(0).lend(1.5)).rejects.toMatchObject({ code: 'E_OPTION' })
+  })
+})
+
+describe('a worker thread', () => {
+  test('that runs out of memory is replaced', async () => {
+    const host = open(1, { resourceLimits: { maxOldGenerationSizeMb: 24 } })
+    const bomb = callOf(() => {
+      const kept: number[][] = []
+      for (;;) kept.push(new Array<number>(100_000).fill(kept.length))
+    })
+    expect(await run(host, bomb)).toEqual({ status: 'lost' })
+    expect(
+      resultOf(
+        await run(
+          host,
+          callOf((x: number) => x + 1, 1),
+        ),
+      ),
+    ).toBe(2)
+  })
+
+  test('survives a rejection that a body left behind', async () => {
+    const host = open(1)
+    const careless = callOf(() => {
+      Promise.reject(new Error('left behind, on purpose'))
+      Object.assign(globalThis, { mark: 'same worker' })
+      return 1
+    })
+    expect(resultOf(await run(host, careless))).toBe(1)
+    const probe = callOf(() => (globalThis as { mark?: string }).mark)
+    expect(resultOf(await run(host, probe))).toBe('same worker')
+  })
+
+  test('tells progress, and refuses progress that is none', async () => {
+    const host = open(1)
+    const told: number[] = []
+    host.onProgress(({ fraction }) => told.push(fraction))
+    const body = markContext((ctx: { progress(fraction: number): void }) => {
+      ctx.progress(0.5)
+      ctx.progress(1)
+      ctx.progress(2)
+    })
+    const outcome = await run(host, callOf(body))
+    expect(outcome).toMatchObject({ status: 'failed', error: { code: 'E_OPTION' } })
+    expect(told).toEqual([0.5, 1])
+  })
+
+  test('shows short names in stacks, not the text of the code', async () => {
+    const host = open(1)
+    const outcome = await run(
+      host,
+      callOf(function breaks() {
+        throw new Error('here')
+      }),
+    )
+    if (outcome.status !== 'failed') throw new Error('expected a failure')
+    expect(outcome.error.stack).toMatch(/shoal\/breaks-[0-9a-f]{8}\.js/)
+    expect(outcome.error.stack).not.toContain('base64')
+  })
+
+  test('is measured once it is idle', async () => {
+    const host = open(1)
+    const [processor] = await new Promise<readonly ProcessorRecord[]>((resolve) => {
+      host.onProcessors(resolve)
+    })
+    expect(processor?.score).toBeGreaterThan(0)
+  })
+})
+
+test('an idle host does not keep the process alive', async () => {
+  const program = fileURLToPath(new URL('./testing/idle-host.ts', import.meta.url))
+  const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=development', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let said = ''
+  child.stdout.on('data', (data) => {
+    said += String(data)
+  })
+  onTestFinished(() => void child.kill())
+  const [code] = await once(child, 'exit')
+  expect({ code, said }).toEqual({ code: 0, said: 'ready\n' })
+})
