@@ -11,7 +11,7 @@ import { WallCanvas } from './wall-canvas.tsx'
 const details = [
   { iterations: 500, label: 'Quick' },
   { iterations: 2_000, label: 'Fine' },
-  { iterations: 20_000, label: 'Very fine (slow)' },
+  { iterations: 12_000, label: 'Very fine (slow)' },
 ] as const
 
 const keys: Readonly<Record<string, string>> = {
@@ -148,6 +148,7 @@ function Progress({ state }: { readonly state: PageState }): VNode {
 
 function progressText({ picture, tilesPerSecond }: PageState): string {
   if (picture === null) return 'No picture yet'
+  if (picture.total === 0) return `Picture ${picture.no} begins`
   const failed = picture.failed > 0 ? `, ${picture.failed} failed` : ''
   const tiles = `${picture.drawn} of ${count(picture.total, 'tile')}${failed}`
   if (picture.state === 'complete') return `Picture ${picture.no} is complete: ${tiles}`
