@@ -1,6 +1,11 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
+/** The one function of the bundler that is used here. */
+interface Bundler {
+  buildSync(options: object): { readonly outputFiles: readonly { readonly text: string }[] }
+}
+
 let bundled: string | null = null
 
 /**
@@ -10,7 +15,7 @@ let bundled: string | null = null
 export function bundleWorkerEntry(): string {
   if (bundled !== null) return bundled
   // Not an import: users have no bundler installed, and dist never comes here.
-  const { buildSync } = createRequire(import.meta.url)('esbuild') as typeof import('esbuild')
+  const { buildSync } = createRequire(import.meta.url)('esbuild') as Bundler
   const { outputFiles } = buildSync({
     entryPoints: [fileURLToPath(new URL('./worker-entry.node.ts', import.meta.url))],
     bundle: true,
