@@ -1,7 +1,7 @@
 import type { PeerId } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
 import type { OutcomeRecord } from '../model/records.ts'
-import type { TaskSpec } from '../model/task.ts'
+import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import type { EventOf } from './events.ts'
@@ -137,13 +137,22 @@ export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'sub
     let no = job.children.get(key)
     if (no === undefined) {
       no = job.nextNested++
-      specs.push({ no, operation, args, needs, options, parent: { no: message.parent.no, attempt, seq } })
+      const parentRef = { no: message.parent.no, attempt, seq }
+      specs.push({ no, operation, args, needs, options: inherit(parent.spec, options), parent: parentRef })
     }
     accepted.push({ seq, no })
   }
   addOpenChildren(ctx, parent, specs.length)
   if (specs.length > 0) addOwnTasks(ctx, job, specs, false)
   ctx.send(from, { type: 'submitted', job: job.id, parent: message.parent, accepted })
+}
+
+/** Options reach every level: a task spawned without any is run under its parent's, but for the name. */
+function inherit(parent: TaskSpec, asked: TaskOptionsRecord): TaskOptionsRecord {
+  const { name, scope, priority, retryMax, retryBackoffMs, timeoutMs } = asked
+  const hasNumbers = priority !== 0 || retryMax !== 0 || retryBackoffMs !== 0 || timeoutMs !== 0
+  if (hasNumbers || name !== null || scope.type !== 'default') return asked
+  return parent.options.name === null ? parent.options : { ...parent.options, name: null }
 }
 
 export function onSubmitted(ctx: StepContext, message: MessageOf<'submitted'>): void {

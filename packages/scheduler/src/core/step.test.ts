@@ -278,6 +278,27 @@ test('[PL3] bodies that wait for tasks of their own leave their credit to those'
   expect(state.processors.get(ids[0] as never)).toMatchObject({ waiting: 0, queuedMs: 0 })
 })
 
+test('[TS11] a task that a body spawns without options is run under those of its parent, but for the name', () => {
+  const { state, feed } = world()
+  const options = { name: 'parent', priority: 3, retryMax: 2 }
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0, noNeeds, options)] })
+  const attempt = state.executor.calls.get(callIdOf(state, 0))?.call.attempt as number
+  const request = { operation, args: value(0), needs: noNeeds }
+  const own = { ...defaultTaskOptions, priority: 9 }
+  feed({
+    type: 'children-spawned',
+    job,
+    parent: { no: 0, attempt },
+    requests: [
+      { ...request, seq: 0, options: { ...defaultTaskOptions } },
+      { ...request, seq: 1, options: own },
+    ],
+  })
+  const child = findTask(state, { job, no: nestedBase })
+  expect(child?.spec.options).toMatchObject({ name: null, priority: 3, retryMax: 2 })
+  expect(findTask(state, { job, no: nestedBase + 1 })?.spec.options).toEqual(own)
+})
+
 test('[CL1] the result of an attempt that was taken back is refused and acknowledged', () => {
   const { state, feed } = world({ workers: 0 })
   join(feed, far, 1)
