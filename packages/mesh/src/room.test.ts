@@ -1,8 +1,16 @@
-import { type JobId, type Message, type OperationHash, PackedPayload, type PeerId } from '@shoal/scheduler'
+import {
+  type JobId,
+  type Link,
+  type Message,
+  type OperationHash,
+  PackedPayload,
+  type PeerId,
+} from '@shoal/scheduler'
 import { afterEach, expect, test } from 'vitest'
 import { createIdentity } from './membership/crypto.ts'
 import { createTestWorld, type TestPeer, type TestWorld } from './membership/testing.ts'
 import { operationHash } from './operations.ts'
+import { NO_FAULTS } from './transport/chaos.ts'
 
 const open: { readonly world: TestWorld; readonly peers: TestPeer[] }[] = []
 
@@ -85,6 +93,74 @@ test('a silent peer is suspected, then dead after 3 s, and the others agree', as
   expect(suspectedMs + deadMs).toBeLessThanOrEqual(3_500)
   expect(a.views.at(-1)).toMatchObject({ type: 'peer-left', cause: 'dead' })
   expect(a.peers()).toEqual([c.self])
+})
+
+test('a peer whose links close without a goodbye is dead as soon as the others agree', async () => {
+  const { world, peers } = await roomOf('a', 'b', 'c', 'd')
+  const [a, b, c, d] = peers as [TestPeer, TestPeer, TestPeer, TestPeer]
+  await world.clock.advance(3_000)
+  void b.transport.close()
+  const deadMs = await world.clock.until(() => [a, c, d].every((one) => one.has('peer-left', b)))
+  expect(deadMs).toBeLessThan(1_600)
+  expect(a.views.at(-1)).toMatchObject({ type: 'peer-left', cause: 'dead' })
+})
+
+test('a link that breaks alone is made again: nobody leaves, and messages go on', async () => {
+  const { world, peers } = await roomOf('a', 'b', 'c')
+  const [a, b] = peers as [TestPeer, TestPeer]
+  const links: Link[] = []
+  const d = await world.join('d', {
+    wrap: (transport) => ({
+      ...transport,
+      address: transport.address,
+      get isOnline() {
+        return transport.isOnline
+      },
+      dial: async (address, channel) => {
+        const link = await transport.dial(address, channel)
+        links.push(link)
+        return link
+      },
+    }),
+  })
+  peers.push(d)
+  await world.meet(a, b, d)
+  expect(links.length).toBeGreaterThan(0)
+  for (const link of links.slice()) link.close()
+  await world.clock.until(() => a.has('peer-suspected', d))
+  await world.clock.until(() => a.has('peer-trusted', d), 2_000)
+  d.room.network.send(a.self, adopt(3))
+  await world.clock.settle()
+  expect(a.messages).toEqual([{ from: d.self, message: adopt(3) }])
+  expect(a.has('peer-left', d)).toBe(false)
+  expect(d.room.epoch).toBe(1)
+})
+
+test('after a minute of lost, doubled and late frames, failed dials and partitions everybody is back', async () => {
+  const { world, peers } = await roomOf('a', 'b', 'c', 'd')
+  const faults = { dropRate: 0.02, duplicateRate: 0.02, reorderRate: 0.1, dialFailRate: 0.2 }
+  for (const peer of peers) peer.transport.setFaults({ ...faults, delayMs: [0, 80] })
+  for (let round = 0; round < 4; round++) {
+    const [one, two] = [peers[round % 4] as TestPeer, peers[(round + 1) % 4] as TestPeer]
+    one.transport.partition(round % 2 === 0 ? two.name : undefined, round === 3 ? 'out' : 'both')
+    await world.clock.advance(6_000)
+    one.transport.heal()
+    for (const peer of peers) peer.room.network.send(two.self, adopt(round))
+    await world.clock.advance(9_000)
+  }
+  for (const peer of peers) peer.transport.setFaults(NO_FAULTS)
+  await world.clock.advance(20_000)
+  await world.meet(...peers)
+  await world.clock.advance(10_000)
+  for (const from of peers) {
+    for (const to of peers) if (from !== to) from.room.network.send(to.self, adopt(99))
+  }
+  await world.clock.advance(1_000)
+  for (const peer of peers) {
+    const last = peer.messages.slice(-3).map(({ message }) => message)
+    expect(last).toEqual([adopt(99), adopt(99), adopt(99)])
+    expect(peer.codes()).not.toContain('E_INVARIANT')
+  }
 })
 
 test('a short silence is suspicion only: the peer is trusted again', async () => {

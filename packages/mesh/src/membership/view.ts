@@ -110,7 +110,7 @@ export function createView(options: ViewOptions): View {
       perform(hearPeer(detector, peer, clock.now()))
       if (favours.length > 0) answerFavours((favour) => favour.peer === peer, true)
     },
-    linkLost: (peer) => perform(linkLost(detector, peer)),
+    linkLost: (peer) => perform(linkLost(detector, peer, clock.now())),
     left,
     measured(peer, sample) {
       if (!detector.watched.has(peer)) return
@@ -135,7 +135,7 @@ export function createView(options: ViewOptions): View {
       favours.push({ asker, peer, at: clock.now() })
       options.beat(peer)
     },
-    probed: (helper, peer, isAlive) => perform(probeAnswered(detector, peer, helper, isAlive)),
+    probed: (helper, peer, isAlive) => probeAnswered(detector, peer, helper, isAlive),
     rttMs: (peer) => measures.get(peer)?.rttMs ?? 0,
     tick() {
       const now = clock.now()

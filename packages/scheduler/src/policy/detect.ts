@@ -8,6 +8,8 @@ export interface DetectorOptions {
   readonly suspectMs: number
   /** Silence before a peer is dead; default 3000. */
   readonly deadMs: number
+  /** Time that a peer has to come back after its link closed, although nobody reaches it; default 1000. */
+  readonly reconnectMs: number
   /** Lateness of our own timer from which we doubt ourselves instead of others; default 250. */
   readonly lagMs: number
   /** A gap of our own timer after which we may be the one who was away; default 2000. */
@@ -18,6 +20,7 @@ export const defaultDetectorOptions: DetectorOptions = Object.freeze({
   heartbeatMs: 500,
   suspectMs: 1500,
   deadMs: 3000,
+  reconnectMs: 1000,
   lagMs: 250,
   pauseMs: 2000,
 })
@@ -31,6 +34,7 @@ const patienceMax = 4
 interface Watched {
   heardAt: number
   isLinked: boolean
+  lostAt: number
   isSuspected: boolean
   /** Helpers that have not answered yet. */
   readonly asked: Set<PeerId>
@@ -84,6 +88,7 @@ export function watchPeer(state: DetectorState, peer: PeerId, at: number): reado
     state.watched.set(peer, {
       heardAt: at,
       isLinked: true,
+      lostAt: at,
       isSuspected: false,
       asked: new Set(),
       deniedBy: 0,
@@ -113,25 +118,23 @@ export function hearPeer(state: DetectorState, peer: PeerId, at: number): readon
 }
 
 /** The peer's control link closed without a goodbye: suspicion at once. */
-export function linkLost(state: DetectorState, peer: PeerId): readonly DetectorAction[] {
+export function linkLost(state: DetectorState, peer: PeerId, at: number): readonly DetectorAction[] {
   const one = state.watched.get(peer)
   if (one === undefined) return []
   one.isLinked = false
+  one.lostAt = at
   return one.isSuspected ? [] : suspect(state, peer, one)
 }
 
-/** A helper's answer. `dead` at once when the link is closed and nobody who was asked reaches the peer. */
-export function probeAnswered(
-  state: DetectorState,
-  peer: PeerId,
-  helper: PeerId,
-  isAlive: boolean,
-): readonly DetectorAction[] {
+/**
+ * A helper's answer. When the link is closed and nobody who was asked reaches the peer, it has
+ * `reconnectMs` to come back; else it has until `deadMs`, and twice that when somebody reaches it.
+ */
+export function probeAnswered(state: DetectorState, peer: PeerId, helper: PeerId, isAlive: boolean): void {
   const one = state.watched.get(peer)
-  if (one === undefined || !one.isSuspected || !one.asked.delete(helper)) return []
+  if (one === undefined || !one.isSuspected || !one.asked.delete(helper)) return
   if (isAlive) one.isVouched = true
   else one.deniedBy++
-  return isGivenUp(one) ? [{ type: 'dead', peer }] : []
 }
 
 /** Looks at the clock: call it every {@link tickEveryMs}. */
@@ -150,7 +153,9 @@ export function tickDetector(state: DetectorState, at: number): readonly Detecto
     const silentMs = at - one.heardAt
     if (!one.isSuspected && silentMs >= options.suspectMs * state.patience)
       actions.push(...suspect(state, peer, one))
-    if (one.isSuspected && silentMs >= deadlineMs(state, one)) actions.push({ type: 'dead', peer })
+    const isGone = isDenied(one) && at - one.lostAt >= options.reconnectMs
+    if (one.isSuspected && (isGone || silentMs >= deadlineMs(state, one)))
+      actions.push({ type: 'dead', peer })
   }
   return actions
 }
@@ -192,7 +197,7 @@ function helpersFor(state: DetectorState, peer: PeerId): readonly PeerId[] {
     .map(([id]) => id)
 }
 
-function isGivenUp(one: Watched): boolean {
+function isDenied(one: Watched): boolean {
   return !one.isLinked && one.asked.size === 0 && one.deniedBy > 0 && !one.isVouched
 }
 
