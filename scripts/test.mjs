@@ -42,9 +42,10 @@ function count(file, code) {
     // No report: nothing ran, or vitest itself broke; its exit code tells which.
     return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 }
   }
-  // A file that cannot be loaded has no tests to fail: it counts as one.
+  // A file that cannot be loaded or set up has no test that failed: it counts as one.
   const broken = report.testResults.filter(
-    (result) => result.status === 'failed' && result.assertionResults.length === 0,
+    ({ status, assertionResults }) =>
+      status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
   ).length
   const failed = report.numFailedTests + broken
   return {
