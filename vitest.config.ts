@@ -9,7 +9,12 @@ const fromSources = {
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
 }
-const browserOnly = ['**/node_modules/**', '**/dist/**', '**/*.browser.test.ts']
+const notUnit = [
+  '**/node_modules/**',
+  '**/dist/**',
+  '**/*.browser.test.ts',
+  'tests/contract/mesh-of-8.test.ts',
+]
 
 const chromium = findChromium()
 /** With the loopback flag and the permissions below, a page gets 127.0.0.1 candidates without any network. */
@@ -37,7 +42,7 @@ export default defineConfig({
             'tests/contract/**/*.test.ts',
             'tests/*.test.ts',
           ],
-          exclude: browserOnly,
+          exclude: notUnit,
           testTimeout: 20_000,
         },
       },
@@ -74,7 +79,8 @@ export default defineConfig({
         ...fromSources,
         test: {
           name: 'e2e',
-          include: ['tests/e2e/**/*.test.ts'],
+          // Files that start many processes run one after the other.
+          include: ['tests/e2e/**/*.test.ts', 'tests/contract/mesh-of-8.test.ts'],
           globalSetup: ['tests/e2e/support/build-page.ts'],
           testTimeout: 180_000,
           hookTimeout: 60_000,

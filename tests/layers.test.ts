@@ -23,7 +23,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'ws',
     'node:',
   ],
-  'packages/mesh/src/membership/': ['packages/mesh/src/', '@shoal/scheduler', '@noble/curves', '@noble/hashes'],
+  'packages/mesh/src/membership/': [
+    'packages/mesh/src/',
+    '@shoal/scheduler',
+    '@noble/curves',
+    '@noble/hashes',
+  ],
   'packages/mesh/src/signalling/': ['packages/mesh/src/', '@shoal/scheduler', 'peer', 'ws', 'node:'],
   'packages/mesh/src/replica/': ['packages/mesh/src/', '@shoal/scheduler', 'yjs', 'idb', 'msgpackr', 'node:'],
   'packages/mesh/src/chunks/': ['packages/mesh/src/', '@shoal/scheduler', 'idb', 'node:'],
