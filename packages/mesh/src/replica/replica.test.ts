@@ -515,9 +515,28 @@ describe('sync', () => {
     room.run(200_000)
     expect(b.replica.contentHashes().has('lane:a')).toBe(false)
     room.heal()
-    submit(a, 'j1', 1)
-    room.run(60_000)
+    room.run(5000)
     expect(b.replica.contentHashes()).toEqual(a.replica.contentHashes())
+    submit(a, 'j1', 1)
+    room.run(5000)
+    expect(b.replica.contentHashes()).toEqual(a.replica.contentHashes())
+  })
+
+  test('a job that was dropped here is neither taken nor asked for again', () => {
+    const room = open()
+    const [a, b] = [room.join('a'), room.join('b')]
+    submit(a, 'j1', 500)
+    room.run(2000)
+    b.replica.dropJob('j1' as JobId)
+    let largest = 0
+    room.onSent((_from, to, message) => {
+      if (to === b.id) largest = Math.max(largest, message.length)
+    })
+    room.run(120_000)
+    expect(largest).toBeLessThan(1000)
+    a.replica.write([outcomes('j1', a.id, 1, 0, 1)])
+    room.run(100)
+    expect([...b.replica.contentHashes().keys()]).toEqual(['lane:a'])
   })
 })
 
