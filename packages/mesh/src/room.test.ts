@@ -71,7 +71,7 @@ test('network keeps messages and peers for a listener that comes later', async (
   expect(b.messages).toEqual([])
 })
 
-test('room.leave() is seen at once by everybody', async () => {
+test('[MB3] room.leave() is seen at once by everybody', async () => {
   const { world, peers } = await roomOf('a', 'b', 'c')
   const [a, b, c] = peers as [TestPeer, TestPeer, TestPeer]
   const leaving = b.room.leave()
@@ -81,7 +81,7 @@ test('room.leave() is seen at once by everybody', async () => {
   expect(b.room.leave()).toBe(leaving)
 })
 
-test('a silent peer is suspected, then dead after 3 s, and the others agree', async () => {
+test('[MB1] a silent peer is suspected, then dead after 3 s, and the others agree', async () => {
   const { world, peers } = await roomOf('a', 'b', 'c')
   const [a, b, c] = peers as [TestPeer, TestPeer, TestPeer]
   await world.clock.advance(2_000)
@@ -183,7 +183,7 @@ test('nobody is suspected in a minute of quiet', async () => {
   }
 })
 
-test('a peer that was given up is fenced, and comes back at a higher epoch by itself', async () => {
+test('[RC3] a peer that was given up is fenced, and comes back at a higher epoch by itself', async () => {
   const { world, peers } = await roomOf('a', 'b', 'c')
   const [a, b, c] = peers as [TestPeer, TestPeer, TestPeer]
   b.transport.partition()
@@ -217,7 +217,7 @@ test('a one-way partition ends the same way: both sides agree and find each othe
   expect(b.peers()).toEqual([a.self])
 })
 
-test('rooms stay linked, and heal, while signalling is away', async () => {
+test('[MB4] rooms stay linked, and heal, while signalling is away', async () => {
   const { world, peers } = await roomOf('a', 'b', 'c')
   const [a] = peers as [TestPeer]
   world.network.setOnline(false)
@@ -249,7 +249,7 @@ test('contributors link to members only, and say what they may', async () => {
   expect(a.codes()).toEqual(['E_FORBIDDEN'])
 })
 
-test('a message of 20 MiB crosses over the bulk link, bounded on the way, and small ones pass it', async () => {
+test('[WP6] a message of 20 MiB crosses over the bulk link, bounded on the way, and small ones pass it', async () => {
   const { world, peers } = await roomOf('a', 'b')
   const [a, b] = peers as [TestPeer, TestPeer]
   const bytes = new Uint8Array(20 * 1024 * 1024).map((_, at) => (at * 31) % 251)
@@ -266,7 +266,7 @@ test('a message of 20 MiB crosses over the bulk link, bounded on the way, and sm
   await world.clock.until(() => a.messages.length === 1)
 })
 
-test('operations.fetch() gets code from its owner, or from another member, and checks it', async () => {
+test('[CO1] operations.fetch() gets code from its owner, or from another member, and checks it', async () => {
   const { world, peers } = await roomOf('a', 'b', 'c')
   const [a, b, c] = peers as [TestPeer, TestPeer, TestPeer]
   const source = `export const add1 = (x) => x + 1 // ${'x'.repeat(100_000)}`

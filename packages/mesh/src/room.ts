@@ -75,6 +75,7 @@ class OpenedRoom implements Room {
   readonly #peers: Peers
   readonly #healths: Listeners<[RoomHealth]> = createListeners(report)
   readonly #stopOnline: () => void
+  readonly #onPageHide = (): void => void this.leave()
   #left: Promise<void> | null = null
 
   constructor(options: RoomOptions, keys: RoomKeys, identity: Identity) {
@@ -126,6 +127,8 @@ class OpenedRoom implements Room {
     const parts = { self: this.self, network, clock, rng, operations, onRefused: refusals.emit }
     this.replica = this.role === 'member' ? (options.createReplica ?? createReplica)(parts) : null
     this.#stopOnline = transport.onOnline(() => this.#tellHealth())
+    // A page that goes away says goodbye first: capture, for the transport hangs up in the same event.
+    globalThis.addEventListener?.('pagehide', this.#onPageHide, { capture: true })
   }
 
   get epoch(): number {
@@ -143,6 +146,7 @@ class OpenedRoom implements Room {
 
   async #leave(): Promise<void> {
     this.#stopOnline()
+    globalThis.removeEventListener?.('pagehide', this.#onPageHide, { capture: true })
     this.replica?.close()
     await this.#peers.leave()
   }

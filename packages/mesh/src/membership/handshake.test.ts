@@ -139,7 +139,7 @@ describe('shakeHands() brings together', () => {
   })
 })
 
-describe('shakeHands() refuses', () => {
+describe('[WP4] [WP5] shakeHands() refuses', () => {
   test('[22] silence: E_HELLO_TIMEOUT', async () => {
     expect(await attack(ignore)).toBe('E_HELLO_TIMEOUT')
   })

@@ -1,5 +1,6 @@
 import {
   type Clock,
+  type CloseReason,
   type DetectorOptions,
   type Link,
   type Message,
@@ -351,17 +352,17 @@ class PeerTable implements Peers {
         this.#dialer.forget(address)
         this.#forget(peer, 'left')
       }),
-      onClose: ifCurrent(() => this.#lost(peer, address)),
+      onClose: ifCurrent((reason) => this.#lost(peer, address, reason)),
       onUnsent: (error) => this.#refused(asShoalError(error), identity.peer),
     }
   }
 
   /** The link closed without a goodbye: call again at once, while others are asked. */
-  #lost(peer: PeerId, address: string): void {
+  #lost(peer: PeerId, address: string, reason: CloseReason): void {
     const one = this.#known.get(peer)
     if (one === undefined || this.#isLeaving) return
     one.session = null
-    this.#view.linkLost(peer)
+    this.#view.linkLost(peer, reason === 'bye')
     if (this.#known.has(peer)) this.#dialer.again(address)
   }
 

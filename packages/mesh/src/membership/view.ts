@@ -32,7 +32,8 @@ export interface View {
   readonly tickMs: number
   joined(remote: Remote, isNew: boolean): void
   heard(peer: PeerId): void
-  linkLost(peer: PeerId): void
+  /** `isHungUp`: the other side closed it. */
+  linkLost(peer: PeerId, isHungUp: boolean): void
   left(peer: PeerId, cause: 'left' | 'dead'): void
   measured(peer: PeerId, sample: { readonly rttMs?: number; readonly bytesPerMs?: number }): void
   /** Somebody asks whether this peer reaches `peer`. */
@@ -110,7 +111,7 @@ export function createView(options: ViewOptions): View {
       perform(hearPeer(detector, peer, clock.now()))
       if (favours.length > 0) answerFavours((favour) => favour.peer === peer, true)
     },
-    linkLost: (peer) => perform(linkLost(detector, peer, clock.now())),
+    linkLost: (peer, isHungUp) => perform(linkLost(detector, peer, clock.now(), isHungUp)),
     left,
     measured(peer, sample) {
       if (!detector.watched.has(peer)) return

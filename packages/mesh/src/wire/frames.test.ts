@@ -149,7 +149,7 @@ function assignment(timeoutMs: number): unknown {
   return [2, 'j', 1, ['p/worker/0'], [`${'0'.repeat(64)}#f`], [task]]
 }
 
-describe('a session refuses bad frames, tells the sender, and takes the next good one', () => {
+describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes the next good one', () => {
   const check = async (bench: Bench, code: string): Promise<void> => {
     expect(bench.codes).toEqual([code])
     expect(bench.told).toEqual([code])
@@ -204,7 +204,7 @@ describe('a session refuses bad frames, tells the sender, and takes the next goo
     expect(bench.messages).toEqual([good, good])
   })
 
-  test('a replayed frame: E_REPLAY; a gap: E_SEQ, and what follows it counts', async () => {
+  test('[WP3] a replayed frame: E_REPLAY; a gap: E_SEQ, and what follows it counts', async () => {
     const bench = createBench()
     await bench.raw(encodeFrame(frameTypes.messages, 0, goodBody))
     await bench.raw(encodeFrame(frameTypes.messages, 0, goodBody))

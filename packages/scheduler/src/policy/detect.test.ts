@@ -39,7 +39,7 @@ function run(
   return found
 }
 
-test('tickDetector() beats every 500 ms', () => {
+test('[MB1] tickDetector() beats every 500 ms', () => {
   const state = watching(a)
   let beats = 0
   for (let at = 250; at <= 10_000; at += 250) {
@@ -49,7 +49,7 @@ test('tickDetector() beats every 500 ms', () => {
   expect(beats).toBe(20)
 })
 
-test('silence: suspected at 1.5 s with two others asked, dead at 3 s', () => {
+test('[MB1] silence: suspected at 1.5 s with two others asked, dead at 3 s', () => {
   const state = watching(a, b, c, d)
   expect(run(state, 10_000, [b, c, d])).toEqual([
     [1_500, { type: 'suspect', peer: a }],
@@ -58,7 +58,7 @@ test('silence: suspected at 1.5 s with two others asked, dead at 3 s', () => {
   ])
 })
 
-test('any sign of life ends a suspicion', () => {
+test('[MB1] any sign of life ends a suspicion', () => {
   const state = watching(a, b)
   run(state, 2_000, [b])
   expect(hearPeer(state, a, 2_100)).toEqual([{ type: 'trust', peer: a }])
@@ -75,20 +75,29 @@ test('a helper that reaches the suspect doubles its time', () => {
 
 test('a lost link is suspicion at once, and death a second later when all who were asked agree', () => {
   const state = watching(a, b, c)
-  expect(linkLost(state, a, 100)).toEqual([
+  expect(linkLost(state, a, 100, false)).toEqual([
     { type: 'suspect', peer: a },
     { type: 'ask', peer: a, helpers: [b, c] },
   ])
-  expect(linkLost(state, a, 150)).toEqual([])
+  expect(linkLost(state, a, 150, false)).toEqual([])
   for (const helper of [b, b, d]) probeAnswered(state, a, helper, false)
   expect(run(state, 1_500, [b, c])).toEqual([])
   probeAnswered(state, a, c, false)
   expect(run(state, 2_000, [b, c])).toEqual([[1_750, { type: 'dead', peer: a }]])
 })
 
+test('who hung up and does not call again is dead after a second, also when there is nobody to ask', () => {
+  const state = watching(a)
+  linkLost(state, a, 0, true)
+  expect(run(state, 2_000, [])).toEqual([[1_000, { type: 'dead', peer: a }]])
+  const unsure = watching(a)
+  linkLost(unsure, a, 0, false)
+  expect(run(unsure, 4_000, [])).toEqual([[3_000, { type: 'dead', peer: a }]])
+})
+
 test('a lost link that comes back in time is trust', () => {
   const state = watching(a, b)
-  linkLost(state, a, 0)
+  linkLost(state, a, 0, false)
   expect(hearPeer(state, a, 10)).toEqual([])
   expect(watchPeer(state, a, 20)).toEqual([{ type: 'trust', peer: a }])
   expect(run(state, 1_000, [a, b])).toEqual([])
@@ -101,7 +110,7 @@ test('helpers that say no to mere silence do not speed death up', () => {
   expect(run(state, 4_000, [b])).toEqual([[3_000, { type: 'dead', peer: a }]])
 })
 
-test('a timer that is late makes the detector patient, up to four times', () => {
+test('[MB2] a timer that is late makes the detector patient, up to four times', () => {
   const state = watching(a)
   tickDetector(state, 1_900)
   expect(state.patience).toBe(4)

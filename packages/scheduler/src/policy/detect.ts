@@ -35,6 +35,8 @@ interface Watched {
   heardAt: number
   isLinked: boolean
   lostAt: number
+  /** The other side closed the link: it is gone, or it lost the link as well and calls again. */
+  isHungUp: boolean
   isSuspected: boolean
   /** Helpers that have not answered yet. */
   readonly asked: Set<PeerId>
@@ -89,6 +91,7 @@ export function watchPeer(state: DetectorState, peer: PeerId, at: number): reado
       heardAt: at,
       isLinked: true,
       lostAt: at,
+      isHungUp: false,
       isSuspected: false,
       asked: new Set(),
       deniedBy: 0,
@@ -117,12 +120,21 @@ export function hearPeer(state: DetectorState, peer: PeerId, at: number): readon
   return [{ type: 'trust', peer }]
 }
 
-/** The peer's control link closed without a goodbye: suspicion at once. */
-export function linkLost(state: DetectorState, peer: PeerId, at: number): readonly DetectorAction[] {
+/**
+ * The peer's control link closed without a goodbye: suspicion at once.
+ * @param isHungUp the other side closed it, so that nobody else has to confirm that it is gone
+ */
+export function linkLost(
+  state: DetectorState,
+  peer: PeerId,
+  at: number,
+  isHungUp: boolean,
+): readonly DetectorAction[] {
   const one = state.watched.get(peer)
   if (one === undefined) return []
   one.isLinked = false
   one.lostAt = at
+  one.isHungUp = isHungUp
   return one.isSuspected ? [] : suspect(state, peer, one)
 }
 
@@ -198,7 +210,7 @@ function helpersFor(state: DetectorState, peer: PeerId): readonly PeerId[] {
 }
 
 function isDenied(one: Watched): boolean {
-  return !one.isLinked && one.asked.size === 0 && one.deniedBy > 0 && !one.isVouched
+  return !one.isLinked && one.asked.size === 0 && (one.deniedBy > 0 || one.isHungUp) && !one.isVouched
 }
 
 function clearSuspicion(one: Watched): void {
