@@ -57,7 +57,7 @@ function Header({ state, onLeave }: { readonly state: PageState; readonly onLeav
             <p>{healthLine(state.health, state.isAlone)}</p>
             {state.health.reasons.length > 0 && (
               <details>
-                <summary>Why?</summary>
+                <summary>Notes</summary>
                 <ul>
                   {state.health.reasons.map((reason) => (
                     <li key={reason}>{reason}</li>

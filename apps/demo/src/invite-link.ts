@@ -24,9 +24,10 @@ export function isInvite(text: string): boolean {
   return /#.*\b(room|k)=/.test(text)
 }
 
-/** The public name of the invite's room; empty when it has none. */
+/** The public name of the invite's room, for people: a made-up one is cut short. Empty when it has none. */
 export function roomOf(invite: string): string {
-  return new URLSearchParams(invite.slice(invite.indexOf('#') + 1)).get('room') ?? ''
+  const room = new URLSearchParams(invite.slice(invite.indexOf('#') + 1)).get('room') ?? ''
+  return /^[0-9a-f]{20}$/.test(room) ? room.slice(0, 6) : room
 }
 
 /** This tab's name for itself: what was typed last, or a made-up one. */

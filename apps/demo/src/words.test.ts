@@ -37,5 +37,6 @@ test('isInvite() and roomOf() read the link', () => {
   const link = 'http://127.0.0.1:7420/#room=blue&role=member&k=abc'
   expect(isInvite(link)).toBe(true)
   expect(roomOf(link)).toBe('blue')
+  expect(roomOf(link.replace('blue', 'cc226bb3b7d81ae51a4d'))).toBe('cc226b')
   expect(isInvite('http://127.0.0.1:7420/#about')).toBe(false)
 })
