@@ -106,6 +106,15 @@ describe('[A2] nested tasks', () => {
     expect(await mesh.spawn(fib, 10)).toBe(55)
   })
 
+  test('a body may wait for its child in the very turn of the spawn', async () => {
+    const mesh = await ownMesh(1)
+    const body = withContext(async (ctx, x: number) => {
+      await ctx.mesh.spawn((y: number) => y, x).wait()
+      return ctx.mesh.spawn((y: number) => y * 2, x).fetch()
+    })
+    expect(await mesh.spawn(body, 21)).toBe(42)
+  })
+
   test('a handle that a body gives back inside an object is a handle here', async () => {
     const mesh = await meshOf(1)
     const boxed = await mesh.spawn(

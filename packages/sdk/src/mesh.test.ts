@@ -1,5 +1,13 @@
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
-import { type GroupProgress, localMesh, type Mesh, operation, scope, type TaskOptions } from './node.ts'
+import {
+  type GroupProgress,
+  localMesh,
+  type Mesh,
+  operation,
+  scope,
+  type TaskOptions,
+  withContext,
+} from './node.ts'
 import { createGate, type Gate, held } from './testing/gate.ts'
 
 const open: (Mesh | Gate)[] = []
@@ -198,6 +206,19 @@ describe('options', () => {
     expect(await attempts(view.with({ priority: 1 }))).toBe(3)
     expect(await attempts(view, failing.with({ retry: { max: 1 } }))).toBe(2)
     expect(await attempts(mesh)).toBe(4)
+  })
+
+  test('with() reaches the tasks that a body spawns', async () => {
+    const mesh = await meshOf(1)
+    const body = withContext(async (ctx) => {
+      const child = ctx.mesh.spawn(() => {
+        throw new Error('no')
+      })
+      const failure = await child.fetch().catch((error: unknown) => error)
+      return (failure as { attempts: number }).attempts
+    })
+    expect(await mesh.spawn(body)).toBe(1)
+    expect(await mesh.with({ retry: { max: 2 } }).spawn(body)).toBe(3)
   })
 
   test('timeoutMs stops a body that never ends', async () => {

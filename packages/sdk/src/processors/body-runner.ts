@@ -30,6 +30,8 @@ interface RunningCall {
   isAborted: boolean
   /** Lets the next call start while this one waits for tasks. */
   release: (() => void) | null
+  /** It waited for tasks before it gave its promise back: `release` came too late for that. */
+  hasYielded: boolean
 }
 
 /**
@@ -97,7 +99,10 @@ class BodyRunner implements BodyLink {
   }
 
   yielded(callId: number): void {
-    this.#running.get(callId)?.release?.()
+    const call = this.#running.get(callId)
+    if (call === undefined) return
+    call.hasYielded = true
+    call.release?.()
   }
 
   #onMessage(message: ToWorker): void {
@@ -231,6 +236,7 @@ class BodyRunner implements BodyLink {
     if (!isThenable(value)) return this.#done(call, operation, value)
     this.#running.set(call.callId, call)
     const ended = this.#follow(call, operation, value)
+    if (call.hasYielded) return null
     return new Promise((resolve) => {
       call.release = resolve
       void ended.then(resolve)
@@ -382,7 +388,7 @@ function runningCall(
   extra: CallExtra | null,
   startedAt: number,
 ): RunningCall {
-  return { callId, args, extra, startedAt, context: null, isAborted: false, release: null }
+  return { callId, args, extra, startedAt, context: null, isAborted: false, release: null, hasYielded: false }
 }
 
 /** Small whole numbers cross threads cheaper than fractions. */
