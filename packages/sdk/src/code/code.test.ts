@@ -108,7 +108,6 @@ describe('operationFrom()', () => {
   test('knows itself by the name that it was given', async () => {
     const record = operationFrom(
       (n: number): number => {
-        // biome-ignore lint/correctness/noUndeclaredVariables: the module declares it
         return n < 2 ? n : (factorial as unknown as (n: number) => number)(n - 1) * n
       },
       { name: 'factorial' },

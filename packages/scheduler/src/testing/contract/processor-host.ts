@@ -473,6 +473,22 @@ function askingTests(open: Open): void {
     expect(await bench.request('resume')).toEqual({ type: 'resume', callId: parent.callId })
   })
 
+  test('lets others run also when a body waits before it gives its promise back', async () => {
+    const bench = await open()
+    const source = `export const takesContext = true
+      export default (ctx) => ctx.mesh.spawn(() => 1).fetch()`
+    const [parent, behind] = bench.run(
+      bench.call(bench.fixture.operation(source), []),
+      bench.call(bench.fixture.operation(double), [3]),
+    ) as [Call, Call]
+    const ref = await accept(bench, 9)
+    expect(await bench.values(behind)).toEqual([6])
+    expect((await bench.request('watch')).refs).toEqual([ref])
+    const outcome = { status: 'done', value: bench.fixture.payload('child'), processor: null } as const
+    bench.fixture.host.taskSettled(ref, outcome)
+    expect(await bench.values(parent)).toEqual(['child'])
+  })
+
   test('gives a body the failure of its child', async () => {
     const bench = await open()
     const source = `export const takesContext = true
