@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { fromHex, toHex } from './bytes.ts'
 import { nobleSuite } from './suite.noble.ts'
 import { cryptoSuite } from './suite.ts'
@@ -9,6 +9,23 @@ const seed = fromHex('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031c
 
 test('cryptoSuite() is WebCrypto where there is one', async () => {
   expect(await cryptoSuite()).toBe(webSuite)
+})
+
+afterEach(() => {
+  vi.unstubAllGlobals()
+  vi.resetModules()
+})
+
+test('cryptoSuite() does without WebCrypto, as pages on plain http must', async () => {
+  const getRandomValues = crypto.getRandomValues.bind(crypto)
+  vi.stubGlobal('crypto', { getRandomValues })
+  vi.resetModules()
+  const fresh = await import('./crypto.ts')
+  const identity = await fresh.createIdentity()
+  const keys = await fresh.memberKeys(seed)
+  vi.unstubAllGlobals()
+  expect(await webSuite.verify(identity.publicKey, await identity.sign(text), text)).toBe(true)
+  expect(keys.member).toEqual(await webSuite.hkdf(seed, 'shoal v1 member', 32))
 })
 
 test('keyPair() gives the pair that RFC 8032 gives for its first secret', async () => {
