@@ -27,7 +27,10 @@ import type { SimAction } from './workload.ts'
 /** What one start of one peer was told, as far as the rules depend on it. */
 interface Knowledge {
   readonly claims: Map<JobId, Claim>
-  readonly outcomes: Set<string>
+  /** Tasks whose end it knows, with the turn in which it heard. */
+  readonly outcomes: Map<string, number>
+  /** Claims of its own, as `job@epoch`. */
+  readonly claimed: Set<string>
   readonly settled: Map<string, string>
   /** Attempts that came from an owner that this peer knew to be replaced. */
   readonly forbidden: Set<string>
@@ -91,7 +94,6 @@ export function createHistory(
   const written = new Map<string, Written[]>()
   const executions = new Map<string, number>()
   const thrown = new Map<string, number>()
-  const quarantined = new Set<string>()
   const cancelledJobs = new Set<JobId>()
   const cancelledTasks = new Set<string>()
   const restarted = new Set<number>()
@@ -158,13 +160,11 @@ export function createHistory(
       if (wrong !== null) violate('value', wrong)
       if (knows(peer).outcomes.has(key))
         violate('commit-once', `${id} commits ${key} again at epoch ${record.epoch}`)
-      knows(peer).outcomes.add(key)
+      knows(peer).outcomes.set(key, turn())
       hold(outcomeHolders, key, peer)
       const all = written.get(key) ?? []
       all.push({ by: record.by, epoch: record.epoch, text: describeOutcome(outcome) })
       written.set(key, all)
-      if (outcome.status === 'failed' && outcome.error.code === 'E_TASK_POISON')
-        quarantined.add(`${peer} ${key}`)
     }
   }
   const history: History = {
@@ -196,6 +196,7 @@ export function createHistory(
         if (record.type === 'specs') learnSpecs(peer, record.job, record.specs)
         else if (record.type === 'claim') {
           if (record.epoch > 1) takeovers++
+          knows(peer).claimed.add(`${record.job}@${record.epoch}`)
           const known = claimOf(peer, record.job)
           if (known !== undefined && known.epoch >= record.epoch && record.epoch > 1) {
             violate(
@@ -216,7 +217,7 @@ export function createHistory(
         else if (record.type === 'outcomes') {
           for (const { no } of record.outcomes) {
             const key = taskIdOf({ job: record.job, no })
-            knows(peer).outcomes.add(key)
+            if (!knows(peer).outcomes.has(key)) knows(peer).outcomes.set(key, turn())
             hold(outcomeHolders, key, peer)
           }
         }
@@ -225,6 +226,16 @@ export function createHistory(
     sent(peer, id, message) {
       if (message.type === 'assign' || message.type === 'adopt') {
         checkOwner(peer, id, message.job, message.epoch, message.type === 'assign' ? 'assigns' : 'adopts')
+        if (message.epoch > 1 && !knows(peer).claimed.has(`${message.job}@${message.epoch}`)) {
+          violate('unclaimed', `${id} acts for ${message.job} at epoch ${message.epoch} and never claimed it`)
+        }
+      }
+      if (message.type !== 'assign') return
+      for (const { no } of message.tasks) {
+        const key = taskIdOf({ job: message.job, no })
+        const heardAt = knows(peer).outcomes.get(key)
+        if (heardAt !== undefined && heardAt < turn())
+          violate('ended', `${id} assigns ${key}, which has ended`)
       }
     },
     delivered(peer, id, from, message) {
@@ -312,8 +323,10 @@ export function createHistory(
       }
       const code = outcome.error.code ?? ''
       if (expected.codes.has(code) || circumstances.has(code)) {
-        return code === 'E_TASK_POISON' && !expected.codes.has(code) && deaths < 3
-          ? `${key} is quarantined after ${deaths} deaths in all`
+        // A child may have been quarantined, too.
+        const needsDeaths = code === 'E_TASK_POISON' || code === 'E_CHILD'
+        return needsDeaths && !expected.codes.has(code) && deaths < 3
+          ? `${key} failed with ${code} after ${deaths} deaths in all`
           : null
       }
       return `${key} failed with ${code} (${outcome.error.message}) where ${describeExpected(expected)} is right`
@@ -403,7 +416,7 @@ function cancelledBelow(expected: Expected): boolean {
 }
 
 /** Failures that no program asks for: a world with faults may bring them about. */
-const circumstances: ReadonlySet<string> = new Set(['E_NO_PROCESSOR', 'E_NO_DEP', 'E_TASK_POISON'])
+const circumstances: ReadonlySet<string> = new Set(['E_NO_PROCESSOR', 'E_NO_DEP', 'E_TASK_POISON', 'E_CHILD'])
 
 function hold(holders: Map<string, Set<number>>, key: string, peer: number): void {
   const holding = holders.get(key)
@@ -412,7 +425,13 @@ function hold(holders: Map<string, Set<number>>, key: string, peer: number): voi
 }
 
 function newKnowledge(): Knowledge {
-  return { claims: new Map(), outcomes: new Set(), settled: new Map(), forbidden: new Set() }
+  return {
+    claims: new Map(),
+    outcomes: new Map(),
+    claimed: new Set(),
+    settled: new Map(),
+    forbidden: new Set(),
+  }
 }
 
 /** Equal for equal outcomes; tells executions apart by their stamp. */

@@ -112,6 +112,8 @@ function compare(world: World): void {
     }
   }
   compareReplicas(world, members)
+  checkLeftovers(world)
+  checkExecutions(world)
   if (world.shape.isCalm) checkCalm(world)
 }
 
@@ -127,6 +129,41 @@ function compareReplicas(world: World, members: readonly SimPeer[]): void {
   for (const [document, hashes] of documents) {
     if (hashes.size < 2) continue
     world.history.violate('replicas', `${document} differs between p${[...hashes.values()].join(' and p')}`)
+  }
+}
+
+/** Owners and executing peers agree that nothing is under way, and nothing is kept for an owner that is here. */
+function checkLeftovers(world: World): void {
+  for (const peer of world.peers) {
+    if (peer?.gate.state !== 'running') continue
+    const { executor, peers } = peer.runtime.state
+    for (const [job, { owner, held }] of executor.jobs) {
+      if (held.size === 0 || !peers.has(owner)) continue
+      const attempts = [...held].map(([attempt, { phase }]) => `${attempt} ${phase}`).join(', ')
+      world.history.violate('leftovers', `p${peer.index} holds attempts of ${job} for ${owner}: ${attempts}`)
+    }
+    for (const [job, attempts] of executor.submitting) {
+      if (attempts.size > 0)
+        world.history.violate('leftovers', `p${peer.index} still submits children to ${job}`)
+    }
+  }
+}
+
+/** A task runs once, and once more for each throw that is retried and each fault that may have hit it. */
+function checkExecutions(world: World): void {
+  const { history } = world
+  // An assignment that arrives again after its result was committed is not known any more.
+  if (world.shape.links.duplicateRate > 0) return
+  for (const [key, count] of history.executions) {
+    const slash = key.lastIndexOf('/')
+    const spec = history.spec({ job: key.slice(0, slash) as JobId, no: Number(key.slice(slash + 1)) })
+    const allowed = 1 + (spec?.options.retryMax ?? 0) + history.deaths + 2 * history.takeovers
+    if (count > allowed) {
+      history.violate(
+        'executions',
+        `${key} ran ${count} times: ${history.deaths} deaths, ${history.takeovers} takeovers`,
+      )
+    }
   }
 }
 

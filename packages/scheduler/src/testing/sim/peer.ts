@@ -33,6 +33,7 @@ export interface PeerParts {
   readonly history: History
   readonly probe: HostProbe
   readonly post: SimPost
+  readonly step: NonNullable<RuntimeOptions['step']>
   readonly createRuntime: (options: RuntimeOptions) => Runtime
   readonly createReplica: SimReplicaFactory
   readonly mutate: SimMutation | null
@@ -83,6 +84,7 @@ export function startPeer(
     host,
     network: net.port(endpoint),
     replica: replica === null ? null : probed(replica, index, shape, trace, history),
+    step: parts.step,
     onBug: (error) =>
       history.violate('bug', `${shape.id}: ${error instanceof Error ? error.stack : String(error)}`),
   }

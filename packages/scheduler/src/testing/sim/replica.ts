@@ -138,7 +138,7 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
         if (from < log.length) pieces.push({ document, writer, from, records: log.slice(from) })
       }
     }
-    if (pieces.length > 0) say(to, { type: 'pieces', pieces: frozenCopy(pieces) })
+    if (pieces.length > 0) say(to, { type: 'pieces', pieces })
   }
   const isBehind = (known: Versions): boolean =>
     Object.entries(known).some(
@@ -199,7 +199,7 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
       }
       const written = [...pieces].map(([document, piece]) => ({ document, writer: me, ...piece }))
       for (const piece of written) keep(piece)
-      const message: Post = { type: 'pieces', pieces: frozenCopy(written) }
+      const message: Post = { type: 'pieces', pieces: written }
       for (const member of network.members()) say(member, message)
     },
     onRecords(listener) {
@@ -237,8 +237,19 @@ function documentOf(record: ReplicatedRecord, self: PeerId): string {
   return isJobs ? `job:${record.job}` : `lane:${self}`
 }
 
+/** Records are frozen, and the same ones stand in every fake replica of a world. */
+const contents = new WeakMap<ReplicatedRecord, string>()
+
 /** A text that tells records apart by content. */
-export function contentOf(record: ReplicatedRecord): string {
+function contentOf(record: ReplicatedRecord): string {
+  const known = contents.get(record)
+  if (known !== undefined) return known
+  const content = toText(record)
+  contents.set(record, content)
+  return content
+}
+
+function toText(record: ReplicatedRecord): string {
   return JSON.stringify(record, (_key, value) =>
     value instanceof Uint8Array ? Array.from(value).join('.') : value,
   )

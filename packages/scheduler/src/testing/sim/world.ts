@@ -1,4 +1,7 @@
+import type { Effect } from '../../core/effects.ts'
+import type { Event } from '../../core/events.ts'
 import { assertInvariants } from '../../core/invariants.ts'
+import type { SchedulerState } from '../../core/state.ts'
 import { step } from '../../core/step.ts'
 import {
   type JobId,
@@ -29,7 +32,7 @@ export interface SimOptions {
   /** Decides everything: the same seed on the same code gives the same history. */
   readonly seed: number
   readonly mode: SimMode
-  /** Default: the real one, with every invariant of the core checked after each step. */
+  /** Default: the real one. The core's invariants are checked after each step. */
   readonly createRuntime?: (options: RuntimeOptions) => Runtime
   /** Default: the fake replica. */
   readonly createReplica?: SimReplicaFactory
@@ -130,7 +133,8 @@ function createWorld(options: SimOptions): World {
       history,
       probe: makeHostProbe(history, trace, (index) => kill(world, index)),
       post: createPost(),
-      createRuntime: options.createRuntime ?? createCheckedRuntime,
+      step: checkedStep,
+      createRuntime: options.createRuntime ?? createRuntime,
       createReplica: options.createReplica ?? createFakeReplica,
       mutate: options.mutate ?? null,
     },
@@ -149,17 +153,11 @@ function createWorld(options: SimOptions): World {
   return world
 }
 
-/** The real runtime around the real core, which is checked after each step. */
-function createCheckedRuntime(options: RuntimeOptions): Runtime {
-  const inner = options.step ?? step
-  return createRuntime({
-    ...options,
-    step: (state, event) => {
-      const effects = inner(state, event)
-      assertInvariants(state)
-      return effects
-    },
-  })
+/** The real core, checked after each step. */
+function checkedStep(state: SchedulerState, event: Event): Effect[] {
+  const effects = step(state, event)
+  assertInvariants(state)
+  return effects
 }
 
 function plan(world: World, rng: SimRng): void {
