@@ -1,7 +1,6 @@
 import { openRoom, parseInvite, type Room } from '@shoal/mesh'
 import { createRuntime, type Transport } from '@shoal/scheduler'
 import { createTaskInterest } from './interest.ts'
-import { createLending } from './lending.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
@@ -62,10 +61,9 @@ function whenOnline(transport: Transport, signal: AbortSignal | undefined): Prom
 function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
   const { clock } = platform
   const { self, role, operations, network, replica } = room
-  const count = workersOf(options, platform)
   const host = createWorkerHost({
     peer: self,
-    count,
+    count: workersOf(options, platform),
     startWorker: () => platform.startWorker(),
     operations,
     resultForm: 'packed',
@@ -89,7 +87,7 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     room: room.invite.room,
     interest: createTaskInterest(runtime),
     host,
-    lending: createLending(host, count),
+    lending: host,
     defaults: options.defaults ?? {},
     health: () => room.health(),
     onHealth: (listener) => room.onHealth(listener),

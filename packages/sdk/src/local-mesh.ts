@@ -7,7 +7,6 @@ import {
   ShoalError,
 } from '@shoal/scheduler'
 import { createTaskInterest } from './interest.ts'
-import { createLending } from './lending.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
@@ -25,10 +24,9 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
   const self = localPeerId()
   const operations = createLocalOperations()
   const { clock } = platform
-  const count = workersOf(options, platform)
   const host = createWorkerHost({
     peer: self,
-    count,
+    count: workersOf(options, platform),
     startWorker: () => platform.startWorker(),
     operations,
     resultForm: 'live',
@@ -52,7 +50,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     room: null,
     interest: createTaskInterest(runtime),
     host,
-    lending: createLending(host, count),
+    lending: host,
     defaults: options.defaults ?? {},
     health: () => ({ isOnline: true, peers: 1, members: 1, reasons: [] }),
     onHealth: () => () => {},
