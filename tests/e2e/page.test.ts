@@ -5,7 +5,7 @@ import type { Browser, Page } from 'playwright'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { auditPage, focusOrder } from './support/audit.ts'
 import { launchBrowser, openPage } from './support/browser.ts'
-import { contribute, joinRoom, waitForPicture } from './support/demo-page.ts'
+import { contribute, joinRoom, waitForLenders, waitForPicture } from './support/demo-page.ts'
 
 const screenshots = fileURLToPath(new URL('../../test-results/', import.meta.url))
 const phone = { viewport: { width: 375, height: 720 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 }
@@ -77,6 +77,25 @@ test('an invite to a meeting point that is gone says so and lets go', async () =
   await page.getByRole('heading', { name: /^Join room / }).waitFor()
   expect(await page.getByRole('button', { name: 'Join', exact: true }).isEnabled()).toBe(true)
   await page.context().close()
+})
+
+test('the room goes on while the meeting point is away, and the page says so', async () => {
+  const meetingPoint = await hostRoom({ host: '127.0.0.1', port: 0 })
+  const first = await openPage(browser, meetingPoint.memberInvite)
+  const second = await openPage(browser, meetingPoint.memberInvite)
+  await joinRoom(first.page, 'First')
+  await joinRoom(second.page, 'Second')
+  await contribute(first.page, 1)
+  await waitForLenders(second.page, ['First'])
+  await meetingPoint.close()
+  await second.page.getByText('The meeting point is away: those here go on, nobody new can join.').waitFor()
+  await second.page.getByLabel('Detail').selectOption('Quick')
+  await second.page.getByRole('button', { name: 'Start' }).click()
+  await waitForPicture(first.page, 1)
+  await waitForPicture(second.page, 1)
+  expect(await auditPage(second.page)).toEqual([])
+  await first.page.context().close()
+  await second.page.context().close()
 })
 
 test('nothing computes before Contribute is pressed; the keyboard does everything', async () => {

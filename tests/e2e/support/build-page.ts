@@ -5,5 +5,5 @@ const demo = fileURLToPath(new URL('../../../apps/demo', import.meta.url))
 
 /** Vitest's global set-up: these tests drive the page as it ships, so it is built before them. */
 export async function setup(): Promise<void> {
-  await build({ root: demo, configFile: `${demo}/vite.config.ts`, logLevel: 'warn' })
+  await build({ root: demo, configFile: `${demo}/vite.config.ts`, logLevel: 'error' })
 }
