@@ -26,9 +26,13 @@ export function startShoal(args: readonly string[], env: Record<string, string> 
   return startNode([cli, ...args], env)
 }
 
-/** Starts Node on a script; packages are used from their sources. Standard input is a pipe. */
-export function startNode(args: readonly string[], env: Record<string, string> = {}): Program {
-  const child = spawn(process.execPath, [...fromSources, ...args], {
+/** Starts Node on a script; packages are used from their sources, unless `flags` say otherwise. */
+export function startNode(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  flags: readonly string[] = fromSources,
+): Program {
+  const child = spawn(process.execPath, [...flags, ...args], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
