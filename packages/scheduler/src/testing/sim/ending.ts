@@ -33,6 +33,10 @@ export interface World {
 /** Faults have stopped for this long and something is still not done: it never will be. */
 const patienceMs = 90_000
 const pollMs = 500
+/** What is under way when the last task ends is over by then. */
+const quietMs = 5000
+/** Replicas compare with a random member every 10 to 30 s. */
+const antiEntropyMs = 120_000
 
 /** Runs all events up to a time. */
 export function runUntil(loop: SimLoop, atMs: number): void {
@@ -47,16 +51,21 @@ export function settleDown(world: World): void {
   runUntil(loop, world.shape.horizonMs)
   let open = unsettled(world)
   while (open.length > 0 && loop.now() < deadlineMs) {
-    runUntil(loop, loop.now() + pollMs)
-    loop.at(loop.now() + pollMs, null, () => {})
-    runUntil(loop, loop.nextAt())
+    advance(world, pollMs)
     open = unsettled(world)
   }
   for (const text of open.slice(0, 3)) history.violate('liveness', text)
   if (open.length === 0) {
-    runUntil(loop, loop.now() + 5000)
+    runUntil(loop, loop.now() + quietMs)
     compare(world)
+    compareReplicas(world)
   }
+}
+
+/** Lets virtual time pass, also when nothing happens. */
+function advance({ loop }: World, ms: number): void {
+  loop.at(loop.now() + ms, null, () => {})
+  runUntil(loop, loop.now() + ms)
 }
 
 function liveMembers(world: World): SimPeer[] {
@@ -111,25 +120,36 @@ function compare(world: World): void {
       )
     }
   }
-  compareReplicas(world, members)
   checkLeftovers(world)
   checkExecutions(world)
   if (world.shape.isCalm) checkCalm(world)
 }
 
-function compareReplicas(world: World, members: readonly SimPeer[]): void {
+/** Replicas end with equal contents, at the latest when each has compared with each other one again. */
+function compareReplicas(world: World): void {
+  const { loop, history } = world
+  const deadlineMs = loop.now() + antiEntropyMs
+  let different = differences(world)
+  while (different.length > 0 && loop.now() < deadlineMs) {
+    advance(world, pollMs)
+    different = differences(world)
+  }
+  for (const text of different.slice(0, 3)) history.violate('replicas', text)
+}
+
+/** Names of documents that differ between members, with the members. */
+function differences(world: World): string[] {
   const documents = new Map<string, Map<string, number>>()
-  for (const member of members) {
+  for (const member of liveMembers(world)) {
     for (const [document, hash] of member.replica?.contentHashes() ?? []) {
       const hashes = documents.get(document) ?? new Map<string, number>()
       if (!hashes.has(hash)) hashes.set(hash, member.index)
       documents.set(document, hashes)
     }
   }
-  for (const [document, hashes] of documents) {
-    if (hashes.size < 2) continue
-    world.history.violate('replicas', `${document} differs between p${[...hashes.values()].join(' and p')}`)
-  }
+  return [...documents].flatMap(([document, hashes]) =>
+    hashes.size < 2 ? [] : [`${document} differs between p${[...hashes.values()].join(' and p')}`],
+  )
 }
 
 /** Owners and executing peers agree that nothing is under way, and nothing is kept for an owner that is here. */
