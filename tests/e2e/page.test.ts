@@ -4,7 +4,7 @@ import { hostRoom, type RoomHost } from '@shoal/sdk/node'
 import type { Browser, Page } from 'playwright'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { auditPage, focusOrder } from './support/audit.ts'
-import { launchBrowser, openPage } from './support/browser.ts'
+import { launchBrowser, openPage, plainHost } from './support/browser.ts'
 import { contribute, joinRoom, waitForLenders, waitForPicture } from './support/demo-page.ts'
 
 const screenshots = fileURLToPath(new URL('../../test-results/', import.meta.url))
@@ -96,6 +96,26 @@ test('the room goes on while the meeting point is away, and the page says so', a
   expect(await auditPage(second.page)).toEqual([])
   await first.page.context().close()
   await second.page.context().close()
+})
+
+test('a page at a plain network address, where browsers offer no WebCrypto, works as any other', async () => {
+  const plain = await openPage(browser, room.invite('member', `http://${plainHost}:${room.port}`))
+  expect(await plain.page.evaluate(() => [isSecureContext, crypto.subtle === undefined])).toEqual([
+    false,
+    true,
+  ])
+  const other = await openPage(browser, room.memberInvite)
+  await joinRoom(plain.page, 'A phone')
+  await joinRoom(other.page, 'A laptop')
+  await contribute(plain.page, 1)
+  await waitForLenders(other.page, ['A phone'])
+  await other.page.getByLabel('Detail').selectOption('Quick')
+  await other.page.getByRole('button', { name: 'Start' }).click()
+  await other.page.getByText(/is complete: 150 of 150 tiles/).waitFor({ timeout: 60_000 })
+  await plain.page.getByText(/is complete: 150 of 150 tiles/).waitFor({ timeout: 60_000 })
+  expect([...plain.errors, ...other.errors]).toEqual([])
+  await plain.page.context().close()
+  await other.page.context().close()
 })
 
 test('nothing computes before Contribute is pressed; the keyboard does everything', async () => {
