@@ -41,6 +41,7 @@ export async function hostRoom(options: HostRoomOptions = {}): Promise<RoomHost>
     invite: (role, otherUrl) =>
       formatInvite({ ...(role === 'member' ? member : contributor), url: otherUrl }),
     close: () => signalling.close(),
+    [Symbol.asyncDispose]: () => signalling.close(),
   }
 }
 

@@ -13,7 +13,7 @@ export interface HostRoomOptions {
 }
 
 /** A room's meeting point. It holds none of the room's work: links that exist outlive it. */
-export interface RoomHost {
+export interface RoomHost extends AsyncDisposable {
   /** For whoever may submit work and hold the room's state. A secret. */
   readonly memberInvite: string
   /** For whoever only lends processors. A secret. */
