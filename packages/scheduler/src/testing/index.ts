@@ -3,8 +3,9 @@ export {
   type ProcessorHostFixture,
   processorHostContract,
 } from './contract/processor-host.ts'
-export { createHistory, describeOutcome, type History } from './sim/checks.ts'
+export { createHistory, type History } from './sim/checks.ts'
 export { createGate, createLoop, createPeerClock, type Gate, type SimLoop } from './sim/clock.ts'
+export { describeOutcome } from './sim/expected.ts'
 export { describeFault, type FaultKind, makeFaults, type SimFault } from './sim/faults.ts'
 export { describeMessage, type LinkConditions } from './sim/network.ts'
 export type { SimMutation } from './sim/peer.ts'

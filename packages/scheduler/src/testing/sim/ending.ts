@@ -1,6 +1,7 @@
 import { type JobId, type TaskRef, taskIdOf } from '../../index.ts'
-import { describeOutcome, type History } from './checks.ts'
+import type { History } from './checks.ts'
 import type { SimLoop } from './clock.ts'
+import { describeOutcome } from './expected.ts'
 import type { SimMembership } from './membership.ts'
 import type { SimNetwork } from './network.ts'
 import type { PeerParts, SimPeer } from './peer.ts'
@@ -175,8 +176,7 @@ function checkExecutions(world: World): void {
   // An assignment that arrives again after its result was committed is not known any more.
   if (world.shape.links.duplicateRate > 0) return
   for (const [key, count] of history.executions) {
-    const slash = key.lastIndexOf('/')
-    const spec = history.spec({ job: key.slice(0, slash) as JobId, no: Number(key.slice(slash + 1)) })
+    const spec = history.spec(key)
     const allowed = 1 + (spec?.options.retryMax ?? 0) + history.deaths + 2 * history.takeovers
     if (count > allowed) {
       history.violate(
@@ -192,8 +192,7 @@ function checkCalm(world: World): void {
   const { history } = world
   if (history.takeovers > 0) history.violate('calm', `${history.takeovers} takeovers without a fault`)
   for (const [key, count] of history.executions) {
-    const slash = key.lastIndexOf('/')
-    const spec = history.spec({ job: key.slice(0, slash) as JobId, no: Number(key.slice(slash + 1)) })
+    const spec = history.spec(key)
     if (spec?.args === undefined || history.deaths > 0) continue
     const allowed = 1 + (spec.options.timeoutMs > 0 ? 1 : 0) + spec.options.retryMax
     if (count > allowed) history.violate('calm', `${key} ran ${count} times without a fault`)

@@ -185,12 +185,11 @@ function makeHostProbe(history: History, trace: Trace, killPeer: (index: number)
       trace.event('e', peer, call.attempt, () => `${taskIdOf(call)}:${call.attempt} for ${call.owner}`)
       return history.executed(peer, call)
     },
-    failures: history.failures,
+    failures: (ref, isThrowing) => history.failures(ref, isThrowing),
     ended(peer, ended) {
       trace.event('=', peer, ended.length, () =>
         ended.map(({ callId, outcome }) => `call ${callId} ${outcome.status}`).join(', '),
       )
-      history.ended(peer, ended)
     },
     killed: killPeer,
     processorDied: () => history.processorDied(),
