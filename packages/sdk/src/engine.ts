@@ -92,11 +92,11 @@ export class Engine implements BookKeeper {
     this.#idPrefix = `${parts.runtime.self.slice(0, 6)}-${randomText(8)}`
     this.#codec = createHandleCodec((ref) => this.task(ref))
     registerHandleCodec(packingCodec)
-    this.#unsent = new JobBook(this, this.#newJobId(), 'not sent')
+    this.#unsent = new JobBook(this, this.#newJobId(), 'not sent', true)
     this.#session = createSession({
       runtime: parts.runtime,
       clock: parts.clock,
-      openBook: (name) => this.#openBook(this.#newJobId(), name),
+      openBook: (name) => this.#openBook(this.#newJobId(), name, true),
       closeBook: (book) => this.#dropIfIdle(book, true),
     })
     this.#stop = [
@@ -307,7 +307,7 @@ export class Engine implements BookKeeper {
     total: number,
     ended: readonly { index: number; outcome: Outcome }[],
   ): GroupHandle<unknown> {
-    const book = this.#openBook(this.#newJobId(), name)
+    const book = this.#openBook(this.#newJobId(), name, true)
     const group = new GroupHandle<unknown>(
       book,
       name,
@@ -330,15 +330,15 @@ export class Engine implements BookKeeper {
     return `${this.#idPrefix}-${(this.#jobsMade++).toString(36)}` as JobId
   }
 
-  #openBook(id: JobId, name: string): JobBook {
-    const book = new JobBook(this, id, name)
+  #openBook(id: JobId, name: string, isOwn: boolean): JobBook {
+    const book = new JobBook(this, id, name, isOwn)
     this.#books.set(id, book)
     return book
   }
 
   #bookOf(job: JobId): JobBook {
     const name = (): string => this.runtime.jobs().find(({ id }) => id === job)?.name ?? 'job'
-    return this.#books.get(job) ?? this.#openBook(job, name())
+    return this.#books.get(job) ?? this.#openBook(job, name(), false)
   }
 
   #settled(ref: TaskRef, outcome: Outcome): void {

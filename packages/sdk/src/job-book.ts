@@ -38,13 +38,16 @@ export class JobBook {
   /** By number; tasks that bodies spawned have numbers far above, and a map of their own. */
   readonly #handles: (TaskHandle<unknown> | undefined)[] = []
   readonly #nested = new Map<number, TaskHandle<unknown>>()
+  readonly #isOwn: boolean
   #waiting = 0
   readonly #followers: JobFollower[] = []
 
-  constructor(keeper: BookKeeper, id: JobId, name: string) {
+  /** @param isOwn the job was opened by this mesh */
+  constructor(keeper: BookKeeper, id: JobId, name: string, isOwn: boolean) {
     this.keeper = keeper
     this.id = id
     this.name = name
+    this.#isOwn = isOwn
   }
 
   /** `true` when nobody waits for anything any more. */
@@ -94,7 +97,9 @@ export class JobBook {
   }
 
   statusOf(no: number): TaskStatus {
-    return this.keeper.statusOf(this.id, no)
+    const status = this.keeper.statusOf(this.id, no)
+    // Not there yet: what was spawned in this turn reaches the scheduler at its end.
+    return status === 'unknown' && this.#isOwn ? 'waiting' : status
   }
 
   cancel(no: number, reason: string): void {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { CancelledError, localMesh, type Mesh, operation, TaskFailedError, withContext } from './node.ts'
 import { createGate, type Gate, held } from './testing/gate.ts'
@@ -64,8 +65,10 @@ describe('[A1] tasks as arguments', () => {
     const mesh = await meshOf(1)
     const shut = gate()
     const task = mesh.spawn(held<string>, shut.name, 'value')
+    expect(task.status).toBe('waiting')
     await shut.whenStarted(1)
-    expect(task.isReady()).toBe(false)
+    expect([task.isReady(), task.status]).toEqual([false, 'assigned'])
+    expect(inspect(task)).toBe(`Task(${task.id} assigned)`)
     shut.open()
     await task.wait()
     expect(task.isReady()).toBe(true)

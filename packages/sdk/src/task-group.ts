@@ -1,5 +1,6 @@
 import type { Outcome } from '@shoal/scheduler'
 import { createEmitter } from './emitter.ts'
+import { showAsText } from './inspect.ts'
 import type { JobBook, JobFollower } from './job-book.ts'
 import { closedReason, completedOf, outcomeError } from './outcome.ts'
 import { TaskHandle } from './task.ts'
@@ -132,6 +133,12 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
     this.#tell()
   }
 
+  /** In logs and string templates: `TaskGroup(j1 3/10)`. */
+  toString(): string {
+    const { done, total, failed } = this.progress
+    return `TaskGroup(${this.jobId} ${done}/${total}${failed === 0 ? '' : `, ${failed} failed`})`
+  }
+
   async #settled(): Promise<T[]> {
     while (!this.isFinished && this.#firstBad < 0) await this.#change()
     if (this.#firstBad >= 0) {
@@ -173,6 +180,8 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
     })
   }
 }
+
+showAsText(GroupHandle.prototype)
 
 function indexOf(noOf: readonly number[]): number[] {
   const indices: number[] = []

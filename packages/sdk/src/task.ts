@@ -1,4 +1,5 @@
 import { type Outcome, type TaskRef, type TaskStatus, taskIdOf } from '@shoal/scheduler'
+import { showAsText } from './inspect.ts'
 import type { JobBook } from './job-book.ts'
 import { outcomeError } from './outcome.ts'
 import type { Task } from './types.ts'
@@ -108,3 +109,5 @@ export class TaskHandle<T> implements Task<T> {
     }
   }
 }
+
+showAsText(TaskHandle.prototype)
