@@ -126,7 +126,16 @@ export function applyClaim(ctx: StepContext, job: JobState, peer: PeerId, epoch:
   state.story.add(state.now, job.id, `owned by ${peer} at epoch`, epoch)
   ctx.emit({ type: 'notify', notice: { type: 'owner-changed', job: job.id, owner: peer, epoch } })
   if (wasMine) standDown(ctx, job)
+  obey(state, job)
   planTakeover(ctx, job, unseenMs(state, job))
+}
+
+/** What runs here for the job is the new owner's: results and requests of bodies go there from now on. */
+function obey(state: SchedulerState, job: JobState): void {
+  const obeyed = state.executor.jobs.get(job.id)
+  if (obeyed === undefined || !isNewerClaim(job.claim, { peer: obeyed.owner, epoch: obeyed.epoch })) return
+  obeyed.owner = job.claim.peer
+  obeyed.epoch = job.claim.epoch
 }
 
 /** Forgets all placement of a job that a newer owner has: its attempts go on and are adopted there. */
