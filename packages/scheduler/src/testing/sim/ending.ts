@@ -159,7 +159,11 @@ function checkLeftovers(world: World): void {
     if (peer?.gate.state !== 'running') continue
     const { executor, peers } = peer.runtime.state
     for (const [job, { owner, held }] of executor.jobs) {
-      if (held.size === 0 || !peers.has(owner)) continue
+      // A job that only its owner knew died with it: what ran for it is kept for a while.
+      const isKnown = world.peers.some(
+        (other) => other?.runtime.self === owner && other.runtime.state.jobs.has(job),
+      )
+      if (held.size === 0 || !peers.has(owner) || !isKnown) continue
       const attempts = [...held].map(([attempt, { phase }]) => `${attempt} ${phase}`).join(', ')
       world.history.violate('leftovers', `p${peer.index} holds attempts of ${job} for ${owner}: ${attempts}`)
     }
@@ -177,7 +181,7 @@ function checkExecutions(world: World): void {
   if (world.shape.links.duplicateRate > 0) return
   for (const [key, count] of history.executions) {
     const spec = history.spec(key)
-    const allowed = 1 + (spec?.options.retryMax ?? 0) + history.deaths + 2 * history.takeovers
+    const allowed = 1 + (spec?.options.retryMax ?? 0) + history.deaths + 2 * (history.takeovers + world.faults)
     if (count > allowed) {
       history.violate(
         'executions',
