@@ -165,5 +165,10 @@ export const plantedBugs: readonly PlantedBug[] = [
   { name: 'wrong value for an input', mode: 'safety', mutate: wrongInput },
   { name: 'started task given back', mode: 'liveness', mutate: startedTaskGivenBack },
   { name: 'results of two tasks exchanged', mode: 'safety', mutate: swappedResults },
+  {
+    name: 'nobody hears that a job ended',
+    mode: 'liveness',
+    mutate: writing((record) => (record.type === 'ended' ? [] : [record])),
+  },
   { name: 'a dead peer keeps its tasks', mode: 'liveness', mutate: deafToDeath },
 ]

@@ -1,3 +1,4 @@
+import { defaultConfig } from '../../core/config.ts'
 import { type JobId, type TaskRef, taskIdOf } from '../../index.ts'
 import type { History } from './checks.ts'
 import type { SimLoop } from './clock.ts'
@@ -13,6 +14,8 @@ import type { Trace } from './trace.ts'
 export interface World {
   /** Kinds of faults that are left out. */
   readonly without: readonly string[]
+  /** Runs on until ended jobs are forgotten. */
+  readonly goesToTheEnd: boolean
   readonly shape: WorldShape
   readonly loop: SimLoop
   readonly net: SimNetwork
@@ -60,6 +63,7 @@ export function settleDown(world: World): void {
     runUntil(loop, loop.now() + quietMs)
     compare(world)
     compareReplicas(world)
+    if (world.goesToTheEnd) checkForgotten(world)
   }
 }
 
@@ -153,6 +157,26 @@ function differences(world: World): string[] {
   )
 }
 
+/** After the linger nothing of an ended job is left, in memory or in documents, and nobody talks any more. */
+function checkForgotten(world: World): void {
+  const { history, net } = world
+  advance(world, defaultConfig.lingerMs + antiEntropyMs)
+  const sent = net.sent
+  advance(world, quietMs)
+  if (net.sent > sent) history.violate('quiet', `${net.sent - sent} messages are sent when all is over`)
+  for (const member of liveMembers(world)) {
+    for (const job of member.runtime.jobs()) {
+      history.violate(
+        'forgotten',
+        `p${member.index} still has ${job.id}, which ${job.isEnded ? 'ended' : 'never ended'}`,
+      )
+    }
+    for (const document of member.replica?.contentHashes().keys() ?? []) {
+      if (document.startsWith('job:')) history.violate('forgotten', `p${member.index} still has ${document}`)
+    }
+  }
+}
+
 /** Owners and executing peers agree that nothing is under way, and nothing is kept for an owner that is here. */
 function checkLeftovers(world: World): void {
   for (const peer of world.peers) {
@@ -181,7 +205,8 @@ function checkExecutions(world: World): void {
   if (world.shape.links.duplicateRate > 0) return
   for (const [key, count] of history.executions) {
     const spec = history.spec(key)
-    const allowed = 1 + (spec?.options.retryMax ?? 0) + history.deaths + 2 * (history.takeovers + world.faults)
+    const allowed =
+      1 + (spec?.options.retryMax ?? 0) + history.deaths + 2 * (history.takeovers + world.faults)
     if (count > allowed) {
       history.violate(
         'executions',

@@ -119,6 +119,7 @@ function createWorld(options: SimOptions): World {
   const peers: (SimPeer | null)[] = shape.peers.map(() => null)
   const world: World = {
     without: options.without ?? [],
+    goesToTheEnd: options.seed % 4 === 0,
     shape,
     loop,
     net,
