@@ -1,0 +1,36 @@
+import { localMesh } from '@shoal/sdk'
+import { isChosen, type Selection } from './arguments.ts'
+import { benchB1, benchB1b, benchB2, benchB4, type Local } from './local.ts'
+import { comlinkNode, piscina, startRawWorker } from './node-workers.ts'
+import { createRaw } from './raw.ts'
+import type { Row } from './stats.ts'
+import { meshSystem, workersPerSystem } from './systems.ts'
+
+/** One stage of a run: everything in it shares its set-up. */
+export interface Stage {
+  readonly ids: readonly string[]
+  run(): Promise<Row[]>
+}
+
+const localBenches = { B1: benchB1, B1b: benchB1b, B2: benchB2, B4: benchB4 } as const
+
+export function runNode(selection: Selection): Stage[] {
+  const stages: Stage[] = []
+  for (const [id, bench] of Object.entries(localBenches)) {
+    if (isChosen(selection, id, 'local'))
+      stages.push({ ids: [`${id} local`], run: () => withLocal(selection, bench) })
+  }
+  return stages
+}
+
+async function withLocal(selection: Selection, bench: (local: Local) => Promise<Row[]>): Promise<Row[]> {
+  const mesh = await localMesh({ workers: workersPerSystem })
+  const raw = createRaw(Array.from({ length: workersPerSystem }, startRawWorker))
+  const pools = selection.hasPeers ? [piscina(1), piscina(64), comlinkNode()] : []
+  const { pairs, isQuick } = selection
+  try {
+    return await bench({ place: 'local', mesh, shoal: meshSystem(mesh), raw, pools, pairs, isQuick })
+  } finally {
+    await Promise.all([mesh.close(), raw.close(), ...pools.map((pool) => pool.close())])
+  }
+}

@@ -1,0 +1,4 @@
+import { expose } from 'comlink'
+import { runOp } from '../ops.ts'
+
+expose({ run: runOp })

@@ -1,0 +1,7 @@
+import { parentPort } from 'node:worker_threads'
+import { serveRaw } from '../raw.ts'
+
+parentPort?.on(
+  'message',
+  serveRaw((message, transfer) => parentPort?.postMessage(message, transfer)),
+)
