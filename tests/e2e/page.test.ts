@@ -91,9 +91,11 @@ test('the room goes on while the meeting point is away, and the page says so', a
   await second.page.getByText('The meeting point is away: those here go on, nobody new can join.').waitFor()
   await second.page.getByLabel('Detail').selectOption('Quick')
   await second.page.getByRole('button', { name: 'Start' }).click()
-  await waitForPicture(first.page, 1)
   await waitForPicture(second.page, 1)
   expect(await auditPage(second.page)).toEqual([])
+  // The script of the workers was on the host: the page must not claim to lend.
+  await second.page.getByRole('switch', { name: 'Contribute' }).click()
+  await second.page.getByText('On, but no worker could start here yet.').waitFor()
   await first.page.context().close()
   await second.page.context().close()
 })

@@ -39,6 +39,7 @@ export function openRoom(
     store.set({
       health: mesh.health(),
       peers,
+      lent: mesh.processors.filter((processor) => processor.peer === mesh.self).length,
       tilesPerSecond: tally.perSecond(),
       picture,
       ownerName: picture === null ? '' : tally.nameOf(picture.owner),

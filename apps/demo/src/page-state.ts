@@ -22,6 +22,9 @@ export interface PageState {
   readonly tilesPerSecond: number
   readonly isContributing: boolean
   readonly isSwitching: boolean
+  /** Workers of this page that run at present. */
+  readonly lent: number
+  /** Workers to lend while contributing. */
   readonly workers: number
   readonly workersMax: number
   readonly picture: PictureState | null
@@ -49,6 +52,7 @@ export function firstState(invite: string | null): PageState {
     tilesPerSecond: 0,
     isContributing: false,
     isSwitching: false,
+    lent: 0,
     workers: Math.max(1, cores - 1),
     workersMax: cores,
     picture: null,

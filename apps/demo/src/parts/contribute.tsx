@@ -33,9 +33,7 @@ export function Contribute({
         <div>
           <h2 id="contribute-title">Contribute</h2>
           <p id="contribute-state" class="quiet">
-            {isContributing
-              ? `On: this device lends ${count(workers, 'worker')}.`
-              : 'Off: this device computes nothing for others.'}
+            {stateText(state)}
           </p>
         </div>
       </div>
@@ -69,4 +67,11 @@ export function Contribute({
       </details>
     </section>
   )
+}
+
+function stateText({ isContributing, isSwitching, lent }: PageState): string {
+  if (isSwitching) return isContributing ? 'Stopping …' : 'Starting …'
+  if (!isContributing) return 'Off: this device computes nothing for others.'
+  if (lent === 0) return 'On, but no worker could start here yet.'
+  return `On: this device lends ${count(lent, 'worker')}.`
 }
