@@ -38,6 +38,8 @@ export interface ReplicatedDocument {
   deleted: number
   /** Operations whose source stands in this job's document. */
   readonly operations: Set<OperationHash>
+  /** Members that are known to have submitted or claimed this job. */
+  readonly claimants: Set<PeerId>
   /** What is applied now came from the storage: it is not stored again. */
   isRestoring: boolean
   /** Updates stored since the last snapshot. */
@@ -93,6 +95,7 @@ export function openDocument(name: DocumentName, clientId: number, hooks: Docume
     sizeEstimate: 0,
     deleted: 0,
     operations: new Set(),
+    claimants: new Set(),
     isRestoring: false,
     stored: 0,
     array: (array) => doc.getArray<Uint8Array>(array),

@@ -1,16 +1,18 @@
-import { compareIds, type PeerId, ShoalError } from '@shoal/scheduler'
+import { compareIds, type JobId, type PeerId, ShoalError } from '@shoal/scheduler'
 import * as Y from 'yjs'
 import {
   type DocumentHooks,
   type DocumentName,
   jobArrays,
   laneArrays,
+  laneName,
   measureDocument,
   openDocument,
   parseName,
   type ReplicatedDocument,
 } from './document.ts'
-import { GapError, inspectUpdate } from './filter.ts'
+import { GapError, type Inspection, inspectUpdate, UnclaimedError } from './filter.ts'
+import { unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
 import { sha256Hex } from './sha256.ts'
 import { createWriters, type Writers } from './writers.ts'
@@ -102,6 +104,7 @@ class DocumentSet implements Documents {
       const rule = { from, isDirect, selfClient: clientId, updateBytes: limits.updateBytes }
       const inspection = inspectUpdate(document, update, rule, this.writers)
       if (!inspection.isNew) return
+      this.#checkClaim(document, inspection, from)
       checkQuota(document, update, limits)
       for (const [client, peer] of inspection.writers) this.writers.bind(client, peer)
       applyChecked(document, update, from)
@@ -185,10 +188,41 @@ class DocumentSet implements Documents {
     return true
   }
 
+  /**
+   * A job's document takes entries from those who submitted or claimed the job in their lanes. Entries that
+   * a member relays are not held to it: the lane of their writer may be gone by then.
+   */
+  #checkClaim(document: ReplicatedDocument, { firsts, writers }: Inspection, from: PeerId): void {
+    if (document.kind === 'lane' || document.claimants.has(from)) return
+    for (const [client, clock] of firsts) {
+      if ((this.writers.of(client) ?? writers.get(client)) !== from) continue
+      const lane = this.#held.get(laneName(from))
+      if (lane === undefined || !hasClaim(lane, document.key as JobId)) {
+        throw new UnclaimedError(document.name, from, client, clock)
+      }
+      document.claimants.add(from)
+      return
+    }
+  }
+
   #forget(document: ReplicatedDocument): void {
     this.#held.delete(document.name)
     document.doc.destroy()
   }
+}
+
+/** From the end: a claim is written right before what it allows. */
+function hasClaim(lane: ReplicatedDocument, job: JobId): boolean {
+  const entries = lane.array('jobs').toArray()
+  for (let at = entries.length - 1; at >= 0; at--) {
+    try {
+      const record = unpackLaneRecord(entries[at] as Uint8Array, lane.key as PeerId)
+      if (record.job === job && record.type !== 'ended') return true
+    } catch {
+      // Told as refused when it arrived.
+    }
+  }
+  return false
 }
 
 function checkQuota(document: ReplicatedDocument, update: Uint8Array, limits: ReplicaLimits): void {

@@ -31,19 +31,37 @@ export interface Inspection {
   readonly isNew: boolean
   /** Client ids that it shows for the first time, with their peers. */
   readonly writers: ReadonlyMap<number, PeerId>
+  /** By client id: the first entry that is not known yet. */
+  readonly firsts: ReadonlyMap<number, number>
   /** The state of each client after it. */
   readonly reach: ReadonlyMap<number, number>
 }
 
-/** Raised for an update that would leave a hole: ask for what is missing instead. */
-export class GapError extends ShoalError {
+/** Raised for an update that something before it may put right: ask for that, and for the update again. */
+export class EarlyError extends ShoalError {
   readonly client: number
   readonly clock: number
-  constructor(name: string, client: number, clock: number, have: number) {
-    const reason = `client ${client} must go on from clock ${have}: current value is ${clock}`
-    super('E_CRDT_GAP', `Cannot apply an update to "${name}" as ${reason}`)
+  constructor(code: string, message: string, client: number, clock: number) {
+    super(code, message)
     this.client = client
     this.clock = clock
+  }
+}
+
+/** Raised for an update that would leave a hole. */
+export class GapError extends EarlyError {
+  constructor(name: string, client: number, clock: number, have: number) {
+    const reason = `client ${client} must go on from clock ${have}: current value is ${clock}`
+    super('E_CRDT_GAP', `Cannot apply an update to "${name}" as ${reason}`, client, clock)
+  }
+}
+
+/** Raised for entries in a job's document by a member that did not claim the job, as far as is known. */
+export class UnclaimedError extends EarlyError {
+  constructor(name: string, writer: PeerId, client: number, clock: number) {
+    const reason = 'its writer must have submitted or claimed the job'
+    const message = `Cannot apply an update to "${name}" as ${reason}: current value is ${writer}`
+    super('E_CRDT_FOREIGN', message, client, clock)
   }
 }
 
@@ -65,6 +83,7 @@ export function inspectUpdate(
   const decoded = decode(document, update)
   const writers = new Map<number, PeerId>()
   const reach = new Map<number, number>()
+  const firsts = new Map<number, number>()
   const store = document.doc.store
   let isNew = false
   for (const struct of decoded.structs) {
@@ -76,7 +95,10 @@ export function inspectUpdate(
     checkShape(document, struct)
     const have = reach.get(client) ?? Y.getState(store, client)
     if (clock > have) throw new GapError(document.name, client, clock, have)
-    if (clock + struct.length > have) isNew = true
+    if (clock + struct.length > have) {
+      isNew = true
+      if (!firsts.has(client)) firsts.set(client, have)
+    }
     reach.set(client, Math.max(have, clock + struct.length))
     if (client === rule.selfClient && clock + struct.length > Y.getState(store, client)) {
       throw refused('E_CRDT_FOREIGN', document, 'nobody else may write under this client id', client)
@@ -89,7 +111,7 @@ export function inspectUpdate(
     }
   }
   if (checkDeletions(document, decoded.ds, rule, known, writers, clockOf)) isNew = true
-  return { isNew, writers, reach }
+  return { isNew, writers, firsts, reach }
 }
 
 function decode(document: ReplicatedDocument, update: Uint8Array): ReturnType<typeof Y.decodeUpdate> {

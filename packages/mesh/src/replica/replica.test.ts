@@ -59,6 +59,10 @@ function submit(member: Member, job: string, count: number): void {
   ])
 }
 
+function claim(member: Member, job: string): void {
+  member.replica.write([{ type: 'claim', by: member.id, job: job as JobId, epoch: 1 }])
+}
+
 /** A document written by nobody of the room; its updates in order. */
 function forge(client: number, change: (doc: Y.Doc) => void): Uint8Array[] {
   const doc = new Y.Doc()
@@ -250,6 +254,7 @@ describe('bad updates', () => {
     const room = open({ laneBytes: 100_000, updateBytes: 300_000 })
     const [a, b] = [room.join('a'), room.join('b')]
     submit(b, 'j0', 4)
+    claim(a, 'j9')
     room.run(2000)
     const hashes = b.replica.contentHashes()
     say(room, a.id, b, make(a, b))
@@ -257,11 +262,56 @@ describe('bad updates', () => {
     if (code.startsWith('E_CRDT') || code === 'E_QUOTA') expect(b.replica.contentHashes()).toEqual(hashes)
     submit(a, 'j1', 3)
     room.run(60_000)
-    expect(b.told.filter(({ type }) => type === 'specs' || type === 'claim')).toHaveLength(2)
+    expect(b.told.filter((record) => 'job' in record && record.job === 'j1').map(({ type }) => type)).toEqual(
+      expect.arrayContaining(['claim', 'specs']),
+    )
     expect(Object.fromEntries(a.replica.contentHashes())).toHaveProperty(
       'job:j1',
       b.replica.contentHashes().get('job:j1'),
     )
+  })
+
+  describe('[RP9] a job document takes entries only from who submitted or claimed the job', () => {
+    const appended = (a: Member, job: string): ReplicaMessage => {
+      const writer = new TextEncoder().encode(a.id)
+      const update = first(forge(client, (doc) => doc.getArray('writers').push([writer])))
+      return { type: 'update', name: `job:${job}`, update }
+    }
+
+    test.each(['update', 'state'] as const)('anybody else is refused and asked a few times: %s', (type) => {
+      const room = open({ syncTries: 3 })
+      const [a, b] = [room.join('a'), room.join('b')]
+      submit(b, 'j0', 4)
+      room.run(2000)
+      const hashes = b.replica.contentHashes()
+      const before = room.sent
+      for (let i = 0; i < 10; i++) say(room, a.id, b, { ...appended(a, 'j0'), type } as ReplicaMessage)
+      expect(refusals.map(({ code, from }) => [code, from])).toEqual(Array(10).fill(['E_CRDT_FOREIGN', a.id]))
+      expect(room.sent - before).toBe(1)
+      room.run(8000)
+      expect(b.replica.contentHashes()).toEqual(hashes)
+      // A question and its answer each time.
+      expect(room.sent - before).toBeLessThanOrEqual(3 * 4)
+      claim(a, 'j0')
+      a.replica.write([outcomes('j0', a.id, 2, 0, 1)])
+      room.run(2000)
+      expect(b.told.filter(({ type }) => type === 'outcomes')).toHaveLength(1)
+    })
+
+    test('a claim that comes late is asked for, and the entries with it', () => {
+      const room = open()
+      const [a, b] = [room.join('a'), room.join('b')]
+      submit(b, 'j0', 4)
+      room.run(2000)
+      room.weather = { ...calm, dropChance: 1 }
+      claim(a, 'j0')
+      room.run(100)
+      room.weather = calm
+      a.replica.write([outcomes('j0', a.id, 2, 0, 1)])
+      room.run(200)
+      expect(refusals.map(({ code }) => code)).toEqual(['E_CRDT_FOREIGN'])
+      expect(b.told.map(({ type }) => type)).toEqual(['claim', 'outcomes'])
+    })
   })
 
   test('a flood of updates whose first is withheld costs one question, not a queue', () => {
@@ -463,6 +513,7 @@ describe('sync', () => {
     const room = open({ pieceBytes: 300 })
     const [a, b] = [room.join('a'), room.join('b')]
     room.run(2000)
+    for (const member of [a, b]) claim(member, 'j1')
     for (let no = 0; no < 40; no++) {
       const member = no % 3 === 0 ? a : b
       member.replica.write([outcomes('j1', member.id, member === a ? 1 : 2, no, 1)])
@@ -550,6 +601,7 @@ test('a value that cannot be packed becomes a failure that says so; arguments go
   }
   const [spec] = (specs('j1', 0, 1) as Extract<ReplicatedRecord, { type: 'specs' }>).specs as [TaskSpec]
   const job = 'j1' as JobId
+  claim(a, job)
   a.replica.write([
     {
       type: 'specs',
@@ -580,12 +632,14 @@ test('one peer can neither open documents without end nor write under ids withou
   const [a, b] = [room.join('a'), room.join('b')]
   room.run(2000)
   const writer = new TextEncoder().encode(a.id)
+  for (let i = 0; i < 30; i++) for (const letter of ['x', 'y']) claim(a, `${letter}${i}`)
+  room.run(2000)
   for (let i = 0; i < 30; i++) {
     const update = first(forge(500 + i, (doc) => doc.getArray('writers').push([writer])))
     say(room, a.id, b, { type: 'update', name: `job:x${i}`, update })
   }
   expect(new Set(refusals.map(({ code }) => code))).toEqual(new Set(['E_CRDT_FOREIGN']))
-  expect(b.replica.stats().documents).toBe(3)
+  expect(b.replica.stats().documents).toBe(1 + 2)
   for (let i = 0; i < 30; i++) {
     const update = first(forge(500, (doc) => doc.getArray('writers').push([writer])))
     say(room, a.id, b, { type: 'update', name: `job:y${i}`, update })
@@ -600,6 +654,7 @@ test('operations travel in the job document once, and reach the store of a succe
   const source = 'export const run = (x) => x + 1'
   const hash = `${sha256Hex(source)}#run` as OperationHash
   a.operations.add({ hash, name: 'run', source, exportName: 'run' })
+  claim(a, 'j1')
   for (let i = 0; i < 3; i++) {
     const record = specs('j1', i, 1) as Extract<ReplicatedRecord, { type: 'specs' }>
     a.replica.write([{ ...record, specs: record.specs.map((spec) => ({ ...spec, operation: hash })) }])

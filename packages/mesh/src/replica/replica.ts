@@ -14,7 +14,7 @@ import * as Y from 'yjs'
 import type { Refusal } from '../room.types.ts'
 import { type DocumentName, jobName, laneName, type ReplicatedDocument } from './document.ts'
 import { createDocuments, type Documents } from './documents.ts'
-import { GapError } from './filter.ts'
+import { EarlyError } from './filter.ts'
 import { type ReplicaLimits, replicaLimits } from './limits.ts'
 import { decodeReplicaMessage, encodeReplicaMessage } from './protocol.ts'
 import { readArrivals } from './reader.ts'
@@ -245,7 +245,7 @@ class YjsReplica implements Replica, ReplicaExtras {
     try {
       this.#documents.apply(name, update, from, isDirect)
     } catch (error) {
-      if (!(error instanceof GapError) || this.#sync.gap(from, name, error)) throw error
+      if (!(error instanceof EarlyError) || this.#sync.gap(from, name, error)) throw error
     }
   }
 

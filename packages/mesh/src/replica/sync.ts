@@ -2,7 +2,7 @@ import { type Clock, type PeerId, type ReplicaNetwork, type Rng, ShoalError } fr
 import * as Y from 'yjs'
 import { type DocumentName, laneName, type ReplicatedDocument } from './document.ts'
 import type { Documents } from './documents.ts'
-import type { GapError } from './filter.ts'
+import { type EarlyError, UnclaimedError } from './filter.ts'
 import type { ReplicaLimits } from './limits.ts'
 import { encodePieces, type StateVector } from './pieces.ts'
 import { type DigestEntry, encodeReplicaMessage, type ReplicaMessage } from './protocol.ts'
@@ -32,10 +32,10 @@ export interface Sync {
   answer(from: PeerId, digest: Digest): void
   synced(from: PeerId, id: number): void
   /**
-   * An update was dropped as something before it is missing.
+   * An update was dropped as something before it is missing, in its document or in its writer's lane.
    * @returns `false` when a sync with the peer is under way: no wonder, then
    */
-  gap(from: PeerId, name: DocumentName, error: GapError): boolean
+  gap(from: PeerId, name: DocumentName, error: EarlyError): boolean
   close(): void
 }
 
@@ -56,6 +56,8 @@ interface Gap {
   readonly name: DocumentName
   readonly client: number
   readonly clock: number
+  /** Ask for the lane of its writer, too: its claim of the job is missing. */
+  readonly needsLane: boolean
   triesLeft: number
 }
 
@@ -110,12 +112,15 @@ class DigestSync implements Sync {
     this.#askForGaps((gap) => gap.peer === from)
   }
 
-  gap(from: PeerId, name: DocumentName, error: GapError): boolean {
+  gap(from: PeerId, name: DocumentName, error: EarlyError): boolean {
     const key = `${from} ${name}`
     const isFresh = !this.#gaps.has(key)
     const { client, clock } = error
-    const triesLeft = this.#options.limits.syncTries
-    this.#gaps.set(key, { peer: from, name, client, clock, triesLeft })
+    const needsLane = error instanceof UnclaimedError
+    // Who never claims is not asked for ever.
+    const triesBefore = needsLane ? this.#gaps.get(key)?.triesLeft : undefined
+    const triesLeft = triesBefore ?? this.#options.limits.syncTries
+    this.#gaps.set(key, { peer: from, name, client, clock, needsLane, triesLeft })
     const isAwaited = this.#visits.some(({ peer }) => peer === from)
     if (isFresh && !isAwaited) this.#askForGaps((gap) => gap.peer === from && gap.name === name)
     this.#scheduleGaps()
@@ -205,7 +210,10 @@ class DigestSync implements Sync {
       const document = this.#options.documents.get(gap.name)
       const isClosed = document !== undefined && Y.getState(document.doc.store, gap.client) > gap.clock
       if (isClosed || gap.triesLeft-- <= 0) this.#gaps.delete(key)
-      else wanted.set(gap.peer, [...(wanted.get(gap.peer) ?? []), gap.name])
+      else {
+        const names = gap.needsLane ? [laneName(gap.peer), gap.name] : [gap.name]
+        wanted.set(gap.peer, [...(wanted.get(gap.peer) ?? []), ...names])
+      }
     }
     for (const [peer, names] of wanted) this.#ask(peer, names)
   }

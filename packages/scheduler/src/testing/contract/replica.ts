@@ -83,6 +83,7 @@ export function replicaContract({ name, create }: ReplicaContract): void {
       inRoom((room) => {
         room.weather = { ...calm, delayMaxMs: 100 }
         const [a, b] = [room.join('a'), room.join('b')]
+        a.replica.write([{ type: 'claim', by: a.id, job: 'j1' as JobId, epoch: 1 }])
         for (let no = 0; no < 200; no++) {
           a.replica.write([specs('j1', no, 1)])
           if (no % 7 === 0) room.run(3)
