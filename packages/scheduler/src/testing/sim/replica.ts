@@ -37,19 +37,24 @@ export type SimReplicaFactory = (options: SimReplicaOptions) => SimReplica
 /** Plain data in place of bytes: messages carry its number, which keeps fake worlds fast. */
 export interface SimPost {
   put(value: unknown): Uint8Array
+  /** `undefined` for bytes that no `put` gave. */
   take(bytes: Uint8Array): unknown
 }
+
+const postMagic = 0x5304a1
 
 export function createPost(): SimPost {
   const values: unknown[] = []
   return {
     put(value) {
       values.push(value)
-      const bytes = new Uint8Array(4)
-      new DataView(bytes.buffer).setUint32(0, values.length - 1)
-      return bytes
+      return new Uint8Array(Uint32Array.of(postMagic, values.length - 1).buffer)
     },
-    take: (bytes) => values[new DataView(bytes.buffer).getUint32(0)],
+    take: (bytes) => {
+      if (bytes.byteLength !== 8) return undefined
+      const [magic, number] = new Uint32Array(bytes.slice().buffer)
+      return magic === postMagic ? values[number ?? -1] : undefined
+    },
   }
 }
 
@@ -102,8 +107,12 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
       // A full disk costs durability, never the work itself.
     }
   }
+  /** Records that arrived before anybody listened. */
+  let backlog: ReplicatedRecord[] | null = []
   const tell = (records: readonly ReplicatedRecord[]): void => {
-    if (records.length > 0) for (const listener of [...listeners]) listener(records)
+    if (records.length === 0) return
+    backlog?.push(...records)
+    for (const listener of [...listeners]) listener(records)
   }
   const say = (to: PeerId, message: Post): void => network.send(to, post.put(message))
   const versions = (): Versions => {
@@ -151,7 +160,8 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
 
   off.push(
     network.onMessage((from, bytes) => {
-      const message = post.take(bytes) as Post
+      const message = post.take(bytes) as Post | undefined
+      if (message === undefined) return
       if (message.type === 'sync') {
         answer(from, message.versions)
         if (!message.isAnswer && isBehind(message.versions)) ask(from, true)
@@ -204,6 +214,9 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
     },
     onRecords(listener) {
       listeners.add(listener)
+      const waiting = backlog
+      backlog = null
+      if (waiting !== null) clock.defer(() => waiting.length > 0 && listener(waiting))
       return () => {
         listeners.delete(listener)
       }
