@@ -1,4 +1,5 @@
 export * from './index.ts'
+export { openBrowserPeerStore } from './peer-store.browser.ts'
 export { createBrowserTransport } from './transport/peerjs.browser.ts'
 export type {
   PeerJsTransport,

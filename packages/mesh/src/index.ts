@@ -3,9 +3,11 @@ export { limits } from './limits.ts'
 export { createIdentity, type Identity, identityFromSeed } from './membership/crypto.ts'
 export { createWorkerClock } from './membership/worker-clock.ts'
 export { operationHash } from './operations.ts'
+export type { PeerStore } from './peer-store.ts'
 export {
   createReplica,
   type DocumentName,
+  type DurableStorage,
   memoryReplicaStorage,
   type ReplicaExtras,
   type ReplicaLimits,

@@ -1,4 +1,5 @@
 export * from './index.ts'
+export { type FilePeerStoreOptions, openFilePeerStore } from './peer-store.node.ts'
 export { SIGNALLING_LIMITS, type SignallingLimits } from './signalling/limits.ts'
 export { type SignallingOptions, type SignallingServer, startSignalling } from './signalling/server.ts'
 export { createNodeTransport, loadPeerJs } from './transport/peerjs.node.ts'

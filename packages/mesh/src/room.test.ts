@@ -45,7 +45,13 @@ test('openRoom() brings five peers together, each seeing the other four once', a
   for (const peer of peers) {
     expect(peer.views.filter((event) => event.type === 'peer-joined')).toHaveLength(4)
     expect(peer.refusals).toEqual([])
-    expect(peer.room.health()).toEqual({ isOnline: true, peers: 5, members: 5, reasons: [] })
+    expect(peer.room.health()).toEqual({
+      isOnline: true,
+      peers: 5,
+      members: 5,
+      durability: 'memory',
+      reasons: [],
+    })
   }
 })
 

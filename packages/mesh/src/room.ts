@@ -1,24 +1,27 @@
-import type {
-  Clock,
-  DetectorOptions,
-  Message,
-  Network,
-  OperationStore,
-  PeerId,
-  PeerRole,
-  Replica,
-  ReplicaNetwork,
-  Rng,
-  Transport,
-  ViewEvent,
+import {
+  type Clock,
+  type DetectorOptions,
+  type JobId,
+  type Message,
+  type Network,
+  type OperationStore,
+  type PeerId,
+  type PeerRole,
+  type Replica,
+  type ReplicaNetwork,
+  type Rng,
+  ShoalError,
+  type Transport,
+  type ViewEvent,
 } from '@shoal/scheduler'
 import { keysOf } from './invite.ts'
 import { limits } from './limits.ts'
 import { createIdentity, type Identity, type RoomKeys } from './membership/crypto.ts'
 import { createPeers, type Peers } from './membership/peers.ts'
 import { createOperations, type OperationsOptions } from './operations.ts'
-import { createReplica } from './replica/index.ts'
-import type { Invite, Refusal, Room, RoomHealth } from './room.types.ts'
+import type { PeerStore } from './peer-store.ts'
+import { createReplica, type ReplicaExtras, type ReplicaStorage } from './replica/index.ts'
+import type { Durability, Invite, Refusal, Room, RoomHealth } from './room.types.ts'
 import { createListeners, type Listeners } from './transport/listeners.ts'
 
 /** Makes the replica of a member. */
@@ -29,7 +32,8 @@ export type ReplicaFactory = (parts: {
   readonly rng: Rng
   readonly operations: OperationStore
   readonly onRefused: (refusal: Refusal) => void
-}) => Replica
+  readonly storage?: ReplicaStorage
+}) => Replica & Partial<Pick<ReplicaExtras, 'durable'>>
 
 export interface RoomOptions {
   readonly invite: Invite
@@ -43,6 +47,10 @@ export interface RoomOptions {
   readonly epoch?: number
   /** Default: a fresh one. */
   readonly identity?: Identity
+  /** What this peer keeps for its next start; it then says who it is and which start this is. The room closes it. */
+  readonly store?: PeerStore
+  /** Why there is no store although one was wanted: told with the health. */
+  readonly storageFault?: ShoalError
   /** When silence is suspicion, and death; defaults 500 / 1500 / 3000 ms. */
   readonly detector?: Partial<DetectorOptions>
   /** Default: {@link createReplica}. Never called for contributors. */
@@ -58,7 +66,7 @@ const earlyMessagesMax = 4096
  */
 export async function openRoom(options: RoomOptions): Promise<Room> {
   const keys = await keysOf(options.invite)
-  const identity = options.identity ?? (await createIdentity())
+  const identity = options.store?.identity ?? options.identity ?? (await createIdentity())
   return new OpenedRoom(options, keys, identity)
 }
 
@@ -67,14 +75,16 @@ class OpenedRoom implements Room {
   readonly role: PeerRole
   readonly invite: Invite
   readonly network: Network
-  readonly replica: Replica | null
+  readonly replica: ReturnType<ReplicaFactory> | null
   readonly operations: OperationStore
   readonly onHealth: Room['onHealth']
   readonly onRefused: Room['onRefused']
   readonly #transport: Transport
   readonly #peers: Peers
   readonly #healths: Listeners<[RoomHealth]> = createListeners(report)
-  readonly #stopOnline: () => void
+  readonly #store: PeerStore | null
+  readonly #storageFault: ShoalError | null
+  readonly #stops: readonly (() => void)[]
   readonly #onPageHide = (): void => void this.leave()
   #left: Promise<void> | null = null
 
@@ -93,6 +103,8 @@ class OpenedRoom implements Room {
     this.onHealth = this.#healths.add
     this.onRefused = refusals.add
     this.#transport = transport
+    this.#store = options.store ?? null
+    this.#storageFault = options.storageFault ?? null
     this.#peers = createPeers({
       transport,
       clock,
@@ -102,7 +114,7 @@ class OpenedRoom implements Room {
       keys,
       role: invite.role,
       room: invite.room,
-      epoch: options.epoch ?? 1,
+      epoch: this.#store?.epoch ?? options.epoch ?? 1,
       detector: options.detector ?? {},
       hooks: {
         onView: (event) => {
@@ -116,6 +128,7 @@ class OpenedRoom implements Room {
         onWanted: operations.onWanted,
         onOperation: operations.onAnswer,
         onRefused: refusals.emit,
+        onEpoch: (epoch) => this.#store?.saveEpoch(epoch),
       },
     })
     this.network = {
@@ -124,9 +137,12 @@ class OpenedRoom implements Room {
       onView: inbox.onView,
     }
     const network = members.network(this.#peers)
-    const parts = { self: this.self, network, clock, rng, operations, onRefused: refusals.emit }
+    const documents = this.role === 'member' ? this.#store?.documents : undefined
+    const storage = documents === undefined ? {} : { storage: documents }
+    const parts = { self: this.self, network, clock, rng, operations, onRefused: refusals.emit, ...storage }
     this.replica = this.role === 'member' ? (options.createReplica ?? createReplica)(parts) : null
-    this.#stopOnline = transport.onOnline(() => this.#tellHealth())
+    const stopFaults = documents?.onFault(() => this.#tellHealth()) ?? (() => {})
+    this.#stops = [transport.onOnline(() => this.#tellHealth()), stopFaults]
     // A page that goes away says goodbye first: capture, for the transport hangs up in the same event.
     globalThis.addEventListener?.('pagehide', this.#onPageHide, { capture: true })
   }
@@ -136,7 +152,17 @@ class OpenedRoom implements Room {
   }
 
   health(): RoomHealth {
-    return healthOf(this.#transport.isOnline, this.role, this.#peers)
+    const isKept = this.role === 'member' && this.#store !== null
+    const fault = isKept ? (this.#store?.documents.fault ?? null) : this.#storageFault
+    const durability = isKept && fault === null ? 'disk' : 'memory'
+    return healthOf(this.#transport.isOnline, this.role, this.#peers, durability, fault)
+  }
+
+  async durable(job: JobId): Promise<void> {
+    const { replica } = this
+    if (replica?.durable !== undefined) return replica.durable(job)
+    const text = 'Cannot make a job durable as this peer must hold documents: current value is'
+    throw new ShoalError('E_FORBIDDEN', `${text} ${this.role}`)
   }
 
   leave(): Promise<void> {
@@ -145,10 +171,14 @@ class OpenedRoom implements Room {
   }
 
   async #leave(): Promise<void> {
-    this.#stopOnline()
+    for (const stop of this.#stops) stop()
     globalThis.removeEventListener?.('pagehide', this.#onPageHide, { capture: true })
     this.replica?.close()
+    // At once: a page that goes away has no other turn.
+    const flushed = this.#store?.documents.flush()
     await this.#peers.leave()
+    await flushed
+    await this.#store?.close()
   }
 
   #tellHealth(): void {
@@ -239,20 +269,33 @@ function remoteMembers(peers: Peers): readonly PeerId[] {
     .map((remote) => remote.peer)
 }
 
-function healthOf(isOnline: boolean, role: Room['role'], peers: Peers): RoomHealth {
+function healthOf(
+  isOnline: boolean,
+  role: Room['role'],
+  peers: Peers,
+  durability: Durability,
+  fault: ShoalError | null,
+): RoomHealth {
   const others = peers.list().length
   const members = remoteMembers(peers).length
   const reasons: string[] = []
   if (!isOnline) reasons.push('The signalling server is away: links go on, new peers cannot join')
   if (role === 'contributor' && members === 0)
     reasons.push('No member is linked: there is nobody to work for')
-  if (role === 'member' && members === 0) reasons.push('No other member is linked: what is lost here is lost')
+  if (role === 'member' && members === 0) {
+    reasons.push(
+      durability === 'disk'
+        ? 'No other member is linked: work waits for this one to return when it goes'
+        : 'No other member is linked: what is lost here is lost',
+    )
+  }
+  if (fault !== null) reasons.push(`What this peer knows will not outlive it: ${fault.message}`)
   if (others + 1 > limits.fullMeshPeers) {
     reasons.push(
       `The room is large: ${others + 1} peers, all linked to each other, are more than ${limits.fullMeshPeers}`,
     )
   }
-  return { isOnline, peers: others + 1, members: members + (role === 'member' ? 1 : 0), reasons }
+  return { isOnline, peers: others + 1, members: members + (role === 'member' ? 1 : 0), durability, reasons }
 }
 
 /** Uniform numbers from strong random bytes: for jitter and choices. */

@@ -1,4 +1,5 @@
 import type {
+  JobId,
   Network,
   OperationStore,
   PeerId,
@@ -19,12 +20,17 @@ export interface Invite {
   readonly key: Uint8Array
 }
 
+/** Where what a peer knows is kept: until it ends, or for its next start, too. */
+export type Durability = 'memory' | 'disk'
+
 /** How this peer stands in its room. */
 export interface RoomHealth {
   /** `false`: the signalling server is away; existing links go on, new peers cannot join. */
   readonly isOnline: boolean
   readonly peers: number
   readonly members: number
+  /** Whether this member's copy of the room's state outlives it; a contributor has none. */
+  readonly durability: Durability
   /** Reasons why something is less than it could be, for people; empty when all is well. */
   readonly reasons: readonly string[]
 }
@@ -39,6 +45,12 @@ export interface Room {
   /** `null` for contributors. */
   readonly replica: Replica | null
   readonly operations: OperationStore
+  /**
+   * Resolves when what is known here of a job outlives this peer: another member has it, or it is on the
+   * disk of this Node process. Waits for a member to come when there is none.
+   * @throws ShoalError `E_CLOSED` the room is left first; `E_FORBIDDEN` a contributor holds no job
+   */
+  durable(job: JobId): Promise<void>
   health(): RoomHealth
   onHealth(listener: (health: RoomHealth) => void): Unsubscribe
   /** Everything refused or broken on the way in, with its code; for logs and tests. */

@@ -55,6 +55,8 @@ export interface PeersHooks {
   onWanted(from: PeerId, request: number, hash: OperationHash): void
   onOperation(from: PeerId, request: number, text: OperationText | null): void
   onRefused(refusal: Refusal): void
+  /** This peer comes back at a higher epoch; nobody has heard of it yet. */
+  onEpoch(epoch: number): void
 }
 
 /** Everybody in the room: links, sessions, who is alive, who is fenced. */
@@ -248,6 +250,7 @@ class PeerTable implements Peers {
   #fencedBy(address: string, epoch: number, fence: unknown): void {
     const isFence = typeof fence === 'number' && fence <= epoch + fenceJumpMax
     this.#epoch = Math.max(this.#epoch, epoch + 1, isFence ? fence + 1 : 0)
+    this.#options.hooks.onEpoch(this.#epoch)
     for (const [peer, one] of this.#known) {
       if (one.address === address) this.#forget(peer, 'dead')
     }

@@ -33,7 +33,7 @@ export const webSuite: CryptoSuite = {
 
 async function freshPair(): Promise<KeyPair> {
   const pair = (await crypto.subtle.generateKey('Ed25519', false, ['sign', 'verify'])) as CryptoKeyPair
-  const publicKey = new Uint8Array(await crypto.subtle.exportKey('raw', pair.publicKey))
+  const publicKey = await exportPublicKey(pair.publicKey)
   return { publicKey, sign: (bytes) => signWith(pair.privateKey, bytes) }
 }
 
@@ -46,7 +46,12 @@ async function pairOf(seed: Uint8Array): Promise<KeyPair> {
   return { publicKey: fromBase64Url(x ?? ''), sign: (bytes) => signWith(key, bytes) }
 }
 
-async function signWith(key: CryptoKey, bytes: Uint8Array): Promise<Uint8Array> {
+/** The 32 bytes of a public key. */
+export async function exportPublicKey(key: CryptoKey): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.exportKey('raw', key))
+}
+
+export async function signWith(key: CryptoKey, bytes: Uint8Array): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.sign('Ed25519', key, owned(bytes)))
 }
 

@@ -9,6 +9,12 @@ export interface DigestEntry {
   readonly deleted: number
 }
 
+/** A document up to a state, as encoded state vector. */
+export interface HoldEntry {
+  readonly name: string
+  readonly state: Uint8Array
+}
+
 /** What replicas say to each other. */
 export type ReplicaMessage =
   /** What the sender wrote just now, to everybody in its view. */
@@ -34,6 +40,10 @@ export type ReplicaMessage =
   | { readonly type: 'synced'; readonly id: number }
   /** Documents of the digest that ended and were dropped here. */
   | { readonly type: 'dropped'; readonly names: readonly string[] }
+  /** "Say so as soon as you have all of this." */
+  | { readonly type: 'hold'; readonly id: number; readonly entries: readonly HoldEntry[] }
+  /** The answer to `hold`; silence is a "not yet". */
+  | { readonly type: 'held'; readonly id: number }
 
 export function encodeReplicaMessage(message: ReplicaMessage): Uint8Array {
   return new Uint8Array(packBody(fieldsOf(message)))
@@ -75,8 +85,24 @@ export function decodeReplicaMessage(bytes: Uint8Array): ReplicaMessage {
       const [, names] = asTuple(body, 2, 'dropped documents')
       return { type: 'dropped', names: asList(names, 16_384, 'dropped documents', asName) }
     }
+    case 5: {
+      const [, id, entries] = asTuple(body, 3, 'a question for what is held')
+      const read = (value: unknown): HoldEntry => {
+        const [name, state] = asTuple(value, 2, 'an entry of a question')
+        return { name: asName(name), state: asBytes(state, 'a state vector') }
+      }
+      return {
+        type: 'hold',
+        id: asUint(id, 'the number of a question'),
+        entries: asList(entries, 16, 'the entries of a question', read),
+      }
+    }
+    case 6: {
+      const [, id] = asTuple(body, 2, 'what is held')
+      return { type: 'held', id: asUint(id, 'the number of a question') }
+    }
     default:
-      throw schemaError('the type of a replica message', '0 to 4', type)
+      throw schemaError('the type of a replica message', '0 to 6', type)
   }
 }
 
@@ -95,6 +121,10 @@ function fieldsOf(message: ReplicaMessage): readonly unknown[] {
       return [3, message.id]
     case 'dropped':
       return [4, message.names]
+    case 'hold':
+      return [5, message.id, message.entries.map(({ name, state }) => [name, state])]
+    case 'held':
+      return [6, message.id]
   }
 }
 

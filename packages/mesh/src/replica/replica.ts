@@ -14,6 +14,7 @@ import * as Y from 'yjs'
 import type { Refusal } from '../room.types.ts'
 import { type DocumentName, jobName, laneName, type ReplicatedDocument } from './document.ts'
 import { createDocuments, type Documents } from './documents.ts'
+import { createDurability, type Durability } from './durability.ts'
 import { EarlyError } from './filter.ts'
 import { type ReplicaLimits, replicaLimits } from './limits.ts'
 import { decodeReplicaMessage, encodeReplicaMessage } from './protocol.ts'
@@ -64,6 +65,12 @@ export interface ReplicaExtras {
   readonly ready: Promise<void>
   /** Writes what waits, now. */
   flush(): void
+  /**
+   * Resolves when what is known here of a job outlives this peer: another member has it, or it is on this
+   * peer's own disk. Waits for a member to come when there is none. Asks nobody until it is called.
+   * @throws ShoalError `E_CLOSED` when the replica is closed first
+   */
+  durable(job: JobId): Promise<void>
   /** Drops the lanes of gone members that nobody needs; runs by itself with each periodic sync. */
   dropRetiredLanes(): number
   /** Of each document that holds anything, by name: equal for replicas with equal contents. */
@@ -88,6 +95,7 @@ class YjsReplica implements Replica, ReplicaExtras {
   readonly #documents: Documents
   readonly #writer: Writer
   readonly #sync: Sync
+  readonly #durability: Durability
   readonly #listeners = new Set<(records: readonly ReplicatedRecord[]) => void>()
   /** Records that arrived before anybody listened. */
   #backlog: ReplicatedRecord[] | null = []
@@ -123,8 +131,12 @@ class YjsReplica implements Replica, ReplicaExtras {
       network,
       documents,
       limits,
-      onRound: () => void this.dropRetiredLanes(),
+      onRound: () => {
+        this.dropRetiredLanes()
+        this.#storeAgain()
+      },
     })
+    this.#durability = createDurability({ clock, network, documents, limits })
     this.#unsubscribe = [
       network.onMessage((from, bytes) => this.#receive(from, bytes)),
       network.onMember((peer, isPresent) => this.#memberChanged(peer, isPresent)),
@@ -152,6 +164,14 @@ class YjsReplica implements Replica, ReplicaExtras {
 
   flush(): void {
     this.#writer.flush()
+  }
+
+  durable(job: JobId): Promise<void> {
+    this.#writer.flush()
+    const held = this.#durability.whenHeld([laneName(this.#options.self), jobName(job)])
+    const onDisk = this.#storage?.onDisk?.()
+    // A disk that fails is no reason to give up: a member may still come.
+    return onDisk === undefined ? held : Promise.race([held, onDisk.catch(() => held)])
   }
 
   dropRetiredLanes(): number {
@@ -203,6 +223,7 @@ class YjsReplica implements Replica, ReplicaExtras {
     this.#isClosed = true
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
     this.#sync.close()
+    this.#durability.close()
     this.#documents.close()
     this.#listeners.clear()
   }
@@ -212,6 +233,7 @@ class YjsReplica implements Replica, ReplicaExtras {
       this.#leftAt.delete(peer)
       this.#documents.undrop(laneName(peer))
       this.#sync.memberJoined(peer)
+      this.#durability.ask(peer)
     } else {
       this.#leftAt.set(peer, this.#options.clock.now())
       this.#sync.memberLeft(peer)
@@ -234,6 +256,12 @@ class YjsReplica implements Replica, ReplicaExtras {
           break
         case 'dropped':
           this.#tellEnded(from, message.names)
+          break
+        case 'hold':
+          this.#durability.answer(from, message)
+          break
+        case 'held':
+          this.#durability.held(message.id)
           break
       }
     } catch (error) {
@@ -297,6 +325,16 @@ class YjsReplica implements Replica, ReplicaExtras {
     } catch (error) {
       document.stored = this.#limits.compactAfter
       this.#refuse(storageError(document.name, error), this.#options.self)
+    }
+  }
+
+  /** Offers the storage what it could not keep before, whole. */
+  #storeAgain(): void {
+    for (const name of this.#storage?.unsaved?.() ?? []) {
+      const document = this.#documents.get(name)
+      if (document === undefined) continue
+      document.stored = 0
+      this.#storage?.compact(name, Y.encodeStateAsUpdate(document.doc))
     }
   }
 

@@ -1,3 +1,4 @@
+import type { ShoalError, Unsubscribe } from '@shoal/scheduler'
 import type { DocumentName } from './document.ts'
 
 /** One stored document: its updates in the order in which they were applied. */
@@ -18,6 +19,27 @@ export interface ReplicaStorage {
   /** Replaces everything stored of a document. */
   compact(name: DocumentName, snapshot: Uint8Array): void
   drop(name: DocumentName): void
+  /** Documents that it could not keep as they are now: the replica offers them whole, now and then. */
+  unsaved?(): readonly DocumentName[]
+  /**
+   * Resolves when everything given so far is on a disk that makes work durable by itself. Left out where
+   * it does not: in memory, and in browsers, where people close tabs and clear storage.
+   * @throws ShoalError as the fault of {@link DurableStorage}
+   */
+  onDisk?(): Promise<void>
+}
+
+/** Storage that outlives its process, as long as it works. */
+export interface DurableStorage extends ReplicaStorage {
+  unsaved(): readonly DocumentName[]
+  /** Why something is not kept at present; `null` when all is well. */
+  readonly fault: ShoalError | null
+  /** Any change of `fault`. */
+  onFault(listener: () => void): Unsubscribe
+  /** Writes what waits, and resolves when that is done, well or not. */
+  flush(): Promise<void>
+  /** Writes what waits, then lets go. Idempotent. */
+  close(): Promise<void>
 }
 
 /** Keeps updates in this process: for tests, and to show what an implementation must do. */
