@@ -46,8 +46,11 @@ export interface Session {
   readonly isClosed: [boolean, boolean]
   readonly heardAt: [number, number]
   readonly isSuspected: [boolean, boolean]
-  /** Replica messages on their way to each end: they keep their order. */
-  readonly lastReplicaAt: [number, number]
+  /** Replica messages on their way to each end keep their order: sent, next to arrive, and those that wait. */
+  readonly replicaSent: [number, number]
+  readonly replicaNext: [number, number]
+  readonly parked: readonly [Map<number, Uint8Array>, Map<number, Uint8Array>]
+  /** Held back by a cut. */
   readonly held: readonly [(() => void)[], (() => void)[]]
 }
 
@@ -131,7 +134,9 @@ export function createSimNetwork(
         isClosed: [false, false],
         heardAt: [loop.now(), loop.now()],
         isSuspected: [false, false],
-        lastReplicaAt: [0, 0],
+        replicaSent: [0, 0],
+        replicaNext: [0, 0],
+        parked: [new Map(), new Map()],
         held: [[], []],
       }
       sessions[pair(left.index, right.index)] = session
@@ -248,6 +253,7 @@ export function createSimNetwork(
     const end = session.ends[0] === from ? 1 : 0
     const to = session.ends[end]
     if (rng.chance(net.conditions.replicaDropRate)) return
+    const number = session.replicaSent[end]++
     const arrive = (): void => {
       if (sessions[pair(from.index, to.index)] !== session || session.isClosed[end]) return
       if (net.isCut(from.index, to.index)) {
@@ -258,12 +264,15 @@ export function createSimNetwork(
         loop.at(loop.now() + 5, to.gate, arrive)
         return
       }
-      for (const listener of [...to.sinks.replica]) listener(from.id, message)
+      const parked = session.parked[end].set(number, message)
+      for (let next = session.replicaNext[end]; parked.has(next); next = ++session.replicaNext[end]) {
+        const bytes = parked.get(next) as Uint8Array
+        parked.delete(next)
+        for (const listener of [...to.sinks.replica]) listener(from.id, bytes)
+      }
     }
     const start = (): void => {
-      const atMs = Math.max(loop.now() + net.delayMs(from.index, to.index), session.lastReplicaAt[end])
-      session.lastReplicaAt[end] = atMs
-      loop.at(atMs, to.gate, arrive)
+      loop.at(loop.now() + net.delayMs(from.index, to.index), to.gate, arrive)
     }
     start()
   }
