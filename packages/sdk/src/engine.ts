@@ -80,6 +80,7 @@ export class Engine implements BookKeeper {
   readonly #idPrefix: string
   /** Tasks that ended before they could be sent. */
   readonly #unsent: JobBook
+  #named: { readonly job: JobId; readonly no: number; readonly name: string | null } | null = null
   #jobsMade = 0
   #unsentMade = 0
   #isClosed = false
@@ -240,9 +241,11 @@ export class Engine implements BookKeeper {
   }
 
   taskName(job: JobId, no: number): string | null {
-    const spec = this.runtime.tasksOf(job).find((candidate) => candidate.no === no)
-    if (spec === undefined) return null
-    return spec.options.name ?? this.#parts.operations.get(spec.operation)?.name ?? null
+    // Ten thousand tasks that failed with one input ask for one name.
+    if (this.#named?.job !== job || this.#named.no !== no) {
+      this.#named = { job, no, name: this.#findName(job, no) }
+    }
+    return this.#named.name
   }
 
   read(payload: Payload): unknown {
@@ -263,6 +266,12 @@ export class Engine implements BookKeeper {
     this.#books.clear()
     this.#open.clear()
     for (const book of books) book.close(cancelled(closedReason))
+  }
+
+  #findName(job: JobId, no: number): string | null {
+    const spec = this.runtime.tasksOf(job).find((candidate) => candidate.no === no)
+    if (spec === undefined) return null
+    return spec.options.name ?? this.#parts.operations.get(spec.operation)?.name ?? null
   }
 
   #assertMaySpawn(): void {
