@@ -28,6 +28,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     '@shoal/scheduler',
     '@noble/curves',
     '@noble/hashes',
+    'node:',
   ],
   'packages/mesh/src/signalling/': ['packages/mesh/src/', '@shoal/scheduler', 'peer', 'ws', 'node:'],
   'packages/mesh/src/replica/': ['packages/mesh/src/', '@shoal/scheduler', 'yjs', 'idb', 'msgpackr', 'node:'],

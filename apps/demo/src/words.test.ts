@@ -3,7 +3,14 @@ import { isInvite, roomOf } from './invite-link.ts'
 import { ShoalError } from './mesh-session.ts'
 import { count, healthLine, problemOf } from './words.ts'
 
-const health = { isOnline: true, peers: 3, members: 3, processors: 4, reasons: [] }
+const health = {
+  isOnline: true,
+  peers: 3,
+  members: 3,
+  processors: 4,
+  durability: 'memory',
+  reasons: [],
+} as const
 
 test('problemOf() gives advice and keeps the code for whoever repairs it', () => {
   const problem = problemOf(new ShoalError('E_INVITE', 'Cannot join'))

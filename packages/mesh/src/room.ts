@@ -152,9 +152,11 @@ class OpenedRoom implements Room {
   }
 
   health(): RoomHealth {
-    const isKept = this.role === 'member' && this.#store !== null
-    const fault = isKept ? (this.#store?.documents.fault ?? null) : this.#storageFault
-    const durability = isKept && fault === null ? 'disk' : 'memory'
+    // Contributors have nothing to keep.
+    const documents = this.role === 'member' ? this.#store?.documents : undefined
+    const storageFault = this.role === 'member' ? this.#storageFault : null
+    const fault = documents === undefined ? storageFault : documents.fault
+    const durability = documents !== undefined && fault === null ? 'disk' : 'memory'
     return healthOf(this.#transport.isOnline, this.role, this.#peers, durability, fault)
   }
 

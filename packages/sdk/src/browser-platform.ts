@@ -1,6 +1,7 @@
 import { createWorkerClock } from '@shoal/mesh'
 import type { Clock } from '@shoal/scheduler'
 import { signallingOf } from './invite-address.ts'
+import { refuse } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
 import { startBrowserWorker } from './processors/worker.browser.ts'
 
@@ -34,6 +35,11 @@ export const browserPlatform: Platform = {
     return browserName()
   },
   startWorker: startBrowserWorker,
+  async openStore(invite, storage) {
+    if (storage !== 'auto' && storage !== 'idb') refuse('storage', "'memory' or 'idb' in a browser", storage)
+    const { openBrowserPeerStore } = await import('@shoal/mesh/browser')
+    return openBrowserPeerStore(invite)
+  },
   async createTransport(invite) {
     const { createBrowserTransport } = await import('@shoal/mesh/browser')
     return createBrowserTransport({ signalling: signallingOf(invite), room: invite.room })

@@ -20,6 +20,7 @@ import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
 import { type Operation, toOperation } from './operation.ts'
 import { closedReason } from './outcome.ts'
+import { endOfTurn } from './runtime-parts.ts'
 import { createSession, type Session } from './session.ts'
 import { TaskHandle } from './task.ts'
 import { GroupHandle } from './task-group.ts'
@@ -45,6 +46,8 @@ export interface EngineParts {
   /** The room's public name; `null` for a local mesh, whose values stay live. */
   readonly room: string | null
   readonly interest: TaskInterest
+  /** Resolves when what is known here of a job outlives this peer; `null` where nothing can. */
+  readonly durable: ((job: JobId) => Promise<void>) | null
 }
 
 let enginesMade = 0
@@ -229,6 +232,20 @@ export class Engine implements BookKeeper {
   cancel(job: JobId, nos: readonly number[] | null, reason: string): void {
     this.#session.flush()
     this.runtime.cancel(job, nos, reason)
+  }
+
+  async durable(job: JobId): Promise<void> {
+    // What was never sent ended here.
+    if (job === this.#unsent.id) return
+    const { durable, clock } = this.#parts
+    if (durable === null) {
+      const text = 'Cannot make work durable as the mesh must be in a room: current value is a local mesh'
+      throw new ShoalError('E_STORAGE', text)
+    }
+    this.#session.flush()
+    // The runtime hands over to the documents at the end of the turn.
+    await endOfTurn(clock)
+    await durable(job)
   }
 
   story(key: string): readonly string[] {

@@ -14,6 +14,8 @@ export interface BookKeeper {
   readonly space: string
   statusOf(job: JobId, no: number): TaskStatus
   cancel(job: JobId, nos: readonly number[] | null, reason: string): void
+  /** Resolves when what is known here of the job outlives this peer. */
+  durable(job: JobId): Promise<void>
   story(key: string): readonly string[]
   /** A peer's name for people, and its id when it has none. */
   peerLabel(peer: string): string

@@ -1,5 +1,5 @@
-import { openRoom, parseInvite, type Room } from '@shoal/mesh'
-import { createRuntime, type Transport } from '@shoal/scheduler'
+import { type Invite, openRoom, parseInvite, type Room, type RoomOptions } from '@shoal/mesh'
+import { createRuntime, ShoalError, type Transport } from '@shoal/scheduler'
 import { createTaskInterest } from './interest.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
@@ -11,7 +11,8 @@ import type { Mesh, MeshOptions } from './types.ts'
 /**
  * Joins the room of an invite: opens the way to its peers, proves the invite's key to them, and lends
  * this peer's workers.
- * @throws ShoalError `E_INVITE` bad link; `E_OPTION` bad options; the signal's reason when it aborts first
+ * @throws ShoalError `E_INVITE` bad link; `E_OPTION` bad options; `E_STORAGE`, `E_STORAGE_DENIED` or
+ *   `E_QUOTA` the folder of `storage` cannot be used; the signal's reason when it aborts first
  */
 export async function openRoomMesh(
   platform: Platform,
@@ -22,18 +23,38 @@ export async function openRoomMesh(
   const invite = parseInvite(text)
   const { signal } = options
   signal?.throwIfAborted()
-  const transport = await platform.createTransport(invite)
+  const kept = await openStore(platform, invite, options.storage ?? 'auto')
+  let transport: Transport | null = null
   let room: Room | null = null
   try {
-    room = await openRoom({ invite, transport, clock: platform.clock })
+    transport = await platform.createTransport(invite)
+    room = await openRoom({ invite, transport, clock: platform.clock, ...kept })
     await whenOnline(transport, signal)
   } catch (error) {
-    await (room === null ? transport.close() : room.leave())
+    if (room !== null) await room.leave()
+    else await Promise.all([transport?.close(), kept.store?.close()])
     throw error
   }
   const mesh = meshIn(room, platform, options)
   await endOfTurn(platform.clock)
   return mesh
+}
+
+/** A browser that keeps nothing for the page is no reason not to join; a folder that was asked for is. */
+async function openStore(
+  platform: Platform,
+  invite: Invite,
+  storage: string,
+): Promise<Pick<RoomOptions, 'store' | 'storageFault'>> {
+  if (storage === 'memory') return {}
+  try {
+    const store = await platform.openStore(invite, storage)
+    return store === null ? {} : { store }
+  } catch (error) {
+    const isFault = error instanceof ShoalError && error.code !== 'E_OPTION'
+    if (!isFault || (storage !== 'auto' && storage !== 'idb')) throw error
+    return { storageFault: error }
+  }
 }
 
 /** Signalling may be away for a while: the join waits for it as long as its signal allows. */
@@ -91,6 +112,7 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     defaults: options.defaults ?? {},
     health: () => room.health(),
     onHealth: (listener) => room.onHealth(listener),
+    durable: (job) => room.durable(job),
     onView: (listener) => network.onView(listener),
     leave: () => room.leave(),
   })

@@ -364,7 +364,14 @@ describe('localMesh()', () => {
       { kind: 'worker', peer: mesh.self },
       { kind: 'worker', peer: mesh.self },
     ])
-    expect(mesh.health()).toEqual({ isOnline: true, peers: 1, members: 1, processors: 2, reasons: [] })
+    expect(mesh.health()).toEqual({
+      isOnline: true,
+      peers: 1,
+      members: 1,
+      processors: 2,
+      durability: 'memory',
+      reasons: [],
+    })
     expect(mesh.peers).toMatchObject([
       { id: mesh.self, name: 'here', isSelf: true, role: 'member', tasksDone: 1 },
     ])

@@ -6,9 +6,10 @@ import type { MeshOptions } from './types.ts'
 /** More workers than this help no machine and hurt the room. */
 export const workersMax = 256
 const nameLengthMax = 100
-const known = new Set(['name', 'workers', 'defaults', 'signal'])
+const known = new Set(['name', 'workers', 'defaults', 'storage', 'signal'])
 
-function refuse(name: string, desired: string, actual: unknown): never {
+/** @throws ShoalError `E_OPTION` */
+export function refuse(name: string, desired: string, actual: unknown): never {
   throw new ShoalError(
     'E_OPTION',
     `Cannot open a mesh as option "${name}" must be ${desired}: current value is ${String(actual)}`,
@@ -24,11 +25,13 @@ export function checkMeshOptions(options: MeshOptions): void {
   for (const name of Object.keys(options)) {
     if (!known.has(name)) refuse(name, `one of ${[...known].join(', ')}`, 'not known')
   }
-  const { name, workers, defaults, signal } = options
+  const { name, workers, defaults, storage, signal } = options
   if (name !== undefined && (typeof name !== 'string' || name.trim() === '' || name.length > nameLengthMax))
     refuse('name', `a text of 1 to ${nameLengthMax} characters`, name)
   if (workers !== undefined) checkWorkers(workers)
   if (defaults !== undefined) checkTaskOptions(defaults)
+  if (storage !== undefined && (typeof storage !== 'string' || storage === ''))
+    refuse('storage', "'auto', 'memory', 'idb' or a folder", storage)
   if (signal !== undefined && typeof signal?.addEventListener !== 'function')
     refuse('signal', 'an AbortSignal', signal)
 }

@@ -1,6 +1,7 @@
 import { availableParallelism, hostname } from 'node:os'
 import { createSystemClock } from '@shoal/mesh'
 import { signallingOf } from './invite-address.ts'
+import { refuse } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
 import { startNodeWorker } from './processors/worker.node.ts'
 
@@ -10,6 +11,16 @@ export const nodePlatform: Platform = {
   cores: availableParallelism(),
   name: hostname(),
   startWorker: startNodeWorker,
+  async openStore(invite, storage) {
+    if (storage === 'auto') return null
+    if (storage === 'idb') refuse('storage', "'memory' or a folder on Node", storage)
+    const { openFilePeerStore } = await import('@shoal/mesh/node')
+    return openFilePeerStore({
+      invite,
+      directory: storage,
+      onDamage: (error) => console.error(error.message),
+    })
+  },
   async createTransport(invite) {
     const { createNodeTransport } = await import('@shoal/mesh/node')
     const signalling = signallingOf(invite)

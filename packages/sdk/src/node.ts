@@ -23,7 +23,8 @@ export function localMesh(options: MeshOptions = {}): Promise<Mesh> {
  * Joins the room of an invite. Resolves once this peer is in the room's signalling; other peers appear
  * in `peers` as they are met.
  * @param invite the whole link, as `shoal up` or the demo page shows it
- * @throws ShoalError `E_INVITE` bad link; `E_OPTION` bad options; the signal's reason when it aborts first
+ * @throws ShoalError `E_INVITE` bad link; `E_OPTION` bad options; `E_STORAGE`, `E_STORAGE_DENIED` or
+ *   `E_QUOTA` the folder of `storage` cannot be used; the signal's reason when it aborts first
  */
 export function joinMesh(invite: string, options: MeshOptions = {}): Promise<Mesh> {
   return openRoomMesh(nodePlatform, invite, options)

@@ -1,4 +1,4 @@
-import type { Invite } from '@shoal/mesh'
+import type { Invite, PeerStore } from '@shoal/mesh'
 import type { Clock, Transport } from '@shoal/scheduler'
 import type { WorkerHandle } from './processors/worker-handle.ts'
 
@@ -10,6 +10,14 @@ export interface Platform {
   /** A name for people, the same at every start. */
   readonly name: string
   startWorker(): WorkerHandle
+  /**
+   * Opens what this platform keeps for the room.
+   * @param storage of the mesh options, but for `'memory'`
+   * @returns `null` when it keeps nothing unless it is told where
+   * @throws ShoalError `E_OPTION` when the platform has no such storage; `E_STORAGE`, `E_STORAGE_DENIED` or
+   *   `E_QUOTA` when it cannot be used
+   */
+  openStore(invite: Invite, storage: string): Promise<PeerStore | null>
   /** The way to the peers of the room that `invite` names. */
   createTransport(invite: Invite): Promise<Transport>
 }

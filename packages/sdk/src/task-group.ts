@@ -79,6 +79,10 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
     if (!this.isFinished) this.book.keeper.cancel(this.book.id, null, reason)
   }
 
+  durable(): Promise<void> {
+    return this.book.keeper.durable(this.book.id)
+  }
+
   /** Each iteration starts with the member that ended first. */
   [Symbol.asyncIterator](): AsyncIterator<Completed<T>> {
     let position = 0

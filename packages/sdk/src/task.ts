@@ -69,6 +69,10 @@ export class TaskHandle<T> implements Task<T> {
     if (this.outcome === null) this.book.cancel(this.no, reason)
   }
 
+  durable(): Promise<void> {
+    return this.book.keeper.durable(this.book.id)
+  }
+
   explain(): readonly string[] {
     return this.book.story(this.no)
   }

@@ -9,6 +9,13 @@ export interface MeshOptions {
   readonly workers?: number
   /** Options of every task, unless an operation's view, `with` or the call site says otherwise. */
   readonly defaults?: TaskOptions
+  /**
+   * Where this peer keeps who it is and what it knows of the room, so that its next start goes on with its
+   * work: `'idb'` (browsers), the path of a folder (Node), or `'memory'`, until it ends. Default `'auto'`:
+   * `'idb'` in browsers, where one that keeps nothing costs durability only (see {@link Mesh.health});
+   * `'memory'` on Node. A local mesh keeps nothing.
+   */
+  readonly storage?: 'auto' | 'memory' | 'idb' | (string & {})
   /** Ends the joining with the signal's reason. */
   readonly signal?: AbortSignal
 }
@@ -84,6 +91,12 @@ export interface Task<T> extends PromiseLike<T> {
   wait(): Promise<void>
   isReady(): boolean
   cancel(reason?: string): void
+  /**
+   * Resolves when the task outlives this peer: another member has it, or it is on the disk of this Node
+   * process. Waits for a member to come when there is none. Costs nothing unless it is called.
+   * @throws ShoalError `E_CLOSED` the mesh is closed first; `E_STORAGE` a local mesh keeps nothing
+   */
+  durable(): Promise<void>
   /** The task's history as this peer knows it, oldest first. */
   explain(): readonly string[]
 }
@@ -122,6 +135,11 @@ export interface TaskGroup<T> extends PromiseLike<T[]>, AsyncIterable<Completed<
   /** Called at most once per turn of the event loop. */
   on(event: 'progress', listener: (progress: GroupProgress) => void): () => void
   cancel(reason?: string): void
+  /**
+   * Resolves when all tasks, and the outcomes known by now, outlive this peer: as {@link Task.durable}.
+   * @throws ShoalError as {@link Task.durable}
+   */
+  durable(): Promise<void>
 }
 
 /** Peers' events, by name. */
@@ -148,6 +166,9 @@ export interface MeshHealth {
   readonly peers: number
   readonly members: number
   readonly processors: number
+  /** `'disk'`: what this peer knows of the room is kept for its next start. */
+  readonly durability: 'memory' | 'disk'
+  /** Why something is less than it could be, for people; empty when all is well. */
   readonly reasons: readonly string[]
 }
 

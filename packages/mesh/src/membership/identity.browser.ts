@@ -28,7 +28,8 @@ export async function holdSlot(prefix: string): Promise<HeldSlot> {
     throw new ShoalError('E_STORAGE_DENIED', `${text}: current value is ${globalThis.location?.origin}`)
   }
   const before = readSession(prefix)
-  if (before !== null) {
+  // Held by this very page: it joined the room twice.
+  if (before !== null && !heldHere.has(before)) {
     const again = await hold(before, { signal: AbortSignal.timeout(reloadMs) })
     if (again !== null) return again
   }
@@ -42,6 +43,8 @@ export async function holdSlot(prefix: string): Promise<HeldSlot> {
   throw new ShoalError('E_STORAGE', `${text}: current value is ${slotsMax}`)
 }
 
+const heldHere = new Set<string>()
+
 /** `null`: somebody else has it. */
 function hold(name: string, options: LockOptions): Promise<HeldSlot | null> {
   return new Promise((resolve) => {
@@ -50,7 +53,14 @@ function hold(name: string, options: LockOptions): Promise<HeldSlot | null> {
         resolve(null)
         return undefined
       }
-      return new Promise((release) => resolve({ name, release }))
+      heldHere.add(name)
+      return new Promise((end) => {
+        const release = (): void => {
+          heldHere.delete(name)
+          end()
+        }
+        resolve({ name, release })
+      })
     }
     navigator.locks.request(name, options, held).catch(() => resolve(null))
   })

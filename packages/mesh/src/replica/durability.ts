@@ -36,6 +36,7 @@ export function createDurability({ clock, network, documents, limits }: Durabili
   const questions = new Map<number, Question>()
   let nextId = 1
   let cancelTimer: (() => void) | null = null
+  let isClosed = false
 
   function send(to: PeerId, id: number, { entries }: Question): void {
     network.send(to, encodeReplicaMessage({ type: 'hold', id, entries }))
@@ -53,6 +54,7 @@ export function createDurability({ clock, network, documents, limits }: Durabili
 
   return {
     whenHeld(names) {
+      if (isClosed) return Promise.reject(closedError())
       const entries = names.flatMap((name) => {
         const document = documents.get(name)
         return document === undefined ? [] : [{ name, state: Y.encodeStateVector(document.doc) }]
@@ -80,12 +82,17 @@ export function createDurability({ clock, network, documents, limits }: Durabili
       questions.delete(id)
     },
     close() {
+      isClosed = true
       cancelTimer?.()
-      const text = 'Cannot say that work is durable as the mesh must be open: current value is closed'
-      for (const { reject } of questions.values()) reject(new ShoalError('E_CLOSED', text))
+      for (const { reject } of questions.values()) reject(closedError())
       questions.clear()
     },
   }
+}
+
+function closedError(): ShoalError {
+  const text = 'Cannot say that work is durable as the mesh must be open: current value is closed'
+  return new ShoalError('E_CLOSED', text)
 }
 
 function has(documents: Documents, name: DocumentName, state: Uint8Array): boolean {

@@ -54,7 +54,7 @@ export const replicaLimits: ReplicaLimits = Object.freeze({
   laneBytes: 4 * 1024 * 1024,
   jobBytes: 256 * 1024 * 1024,
   documents: 10_000,
-  clientsPerPeer: 64,
+  clientsPerPeer: 1_024,
   sourceChars: 256 * 1024,
   digestEntries: 2_000,
   endedKept: 256,

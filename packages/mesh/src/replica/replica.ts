@@ -166,12 +166,17 @@ class YjsReplica implements Replica, ReplicaExtras {
     this.#writer.flush()
   }
 
-  durable(job: JobId): Promise<void> {
+  async durable(job: JobId): Promise<void> {
     this.#writer.flush()
-    const held = this.#durability.whenHeld([laneName(this.#options.self), jobName(job)])
-    const onDisk = this.#storage?.onDisk?.()
-    // A disk that fails is no reason to give up: a member may still come.
-    return onDisk === undefined ? held : Promise.race([held, onDisk.catch(() => held)])
+    const onDisk = this.#isClosed ? undefined : this.#storage?.onDisk?.()
+    const isOnDisk = onDisk?.then(
+      () => true,
+      () => false,
+    )
+    // A disk that fails is no reason to give up: a member may have it, or come.
+    if ((await isOnDisk) !== true) {
+      await this.#durability.whenHeld([laneName(this.#options.self), jobName(job)])
+    }
   }
 
   dropRetiredLanes(): number {

@@ -21,6 +21,8 @@ export function onRecords(ctx: StepContext, records: readonly ReplicatedRecord[]
 function onRecord(ctx: StepContext, record: ReplicatedRecord, fresh: TaskState[]): void {
   switch (record.type) {
     case 'profile':
+      // What an earlier start of this peer lent says nothing of this one.
+      if (record.by === ctx.state.self) return
       setProfile(ctx, record.by, record.profile)
       return
     case 'operations':

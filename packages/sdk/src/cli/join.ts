@@ -12,14 +12,22 @@ export const join: Command = {
   name: 'join',
   usage: '<invite> [flags]',
   summary: 'lends this machine to a room until Ctrl-C',
-  flags: memberFlags,
+  flags: {
+    'data-dir': {
+      type: 'string',
+      help: 'folder that keeps this peer, so that a restart goes on with its work',
+    },
+    ...memberFlags,
+  },
   async run(args, terminal) {
     const invite = inviteOf(args, join)
+    const dataDir = args.text('data-dir')
+    const storage = dataDir === undefined ? {} : { storage: dataDir }
     const late = setTimeout(
       () => terminal.note('! Waiting: the signalling server of the room does not answer'),
       lateMs,
     )
-    const joining = joinMesh(invite, { ...meshOptions(args), signal: terminal.stop })
+    const joining = joinMesh(invite, { ...meshOptions(args), ...storage, signal: terminal.stop })
     const mesh = await joining.finally(() => clearTimeout(late))
     try {
       if (args.isJson) await reportJson(mesh, terminal)

@@ -20,7 +20,10 @@ export const up: Command = {
       help: 'address to listen on (default 0.0.0.0; 127.0.0.1 keeps the room on this machine)',
     },
     port: { type: 'string', help: `port (default ${defaultPort}; 0 takes any free one)` },
-    'data-dir': { type: 'string', help: 'folder that keeps the room, so that its invites outlive a restart' },
+    'data-dir': {
+      type: 'string',
+      help: 'folder that keeps the room and its work, so that both outlive a restart',
+    },
     'no-page': { type: 'boolean', help: 'serve signalling only, not the page' },
     ...memberFlags,
   },
@@ -33,7 +36,9 @@ export const up: Command = {
       ...(dataDir === undefined ? {} : { dataDir }),
     })
     try {
-      const mesh = await joinMesh(host.memberInvite, { ...meshOptions(args), signal: terminal.stop })
+      const storage = dataDir === undefined ? {} : { storage: dataDir }
+      const options = { ...meshOptions(args), ...storage, signal: terminal.stop }
+      const mesh = await joinMesh(host.memberInvite, options)
       try {
         await announce(host, mesh, args, terminal)
         await whenStopped(terminal.stop)

@@ -1,4 +1,4 @@
-import { type Outcome, type TaskRef, taskIdOf } from '@shoal/scheduler'
+import { type Outcome, ShoalError, type TaskRef, taskIdOf } from '@shoal/scheduler'
 import { CancelledError, taskFailed } from '../errors.ts'
 import type { Task, TaskStatus } from '../types.ts'
 import { errorFromRecord } from '../values/index.ts'
@@ -107,6 +107,12 @@ export class BodyTask implements Task<unknown> {
 
   isReady(): boolean {
     return this.#outcome !== null
+  }
+
+  /** Its job's owner keeps it, and the body runs again when it is lost: there is nothing to wait for here. */
+  async durable(): Promise<void> {
+    const text = 'Cannot wait for durability in a body as only a mesh can: current value is a body'
+    throw new ShoalError('E_FORBIDDEN', text)
   }
 
   cancel(reason = 'cancelled'): void {
