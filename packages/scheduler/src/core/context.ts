@@ -1,5 +1,6 @@
-import type { JobId, PeerId, ProcessorId, TaskRef } from '../model/ids.ts'
+import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from '../model/ids.ts'
 import type { Assignment, AttemptRef, AttemptResult, Message } from '../model/message.ts'
+import type { ProcessorRecord } from '../model/processor.ts'
 import type { OutcomeRecord, ReplicatedRecord } from '../model/records.ts'
 import type { Outcome } from '../model/task.ts'
 import type { Call, Effect } from './effects.ts'
@@ -25,6 +26,7 @@ export class StepContext {
   readonly #outcomes = new Map<JobState, OutcomeRecord[]>()
   readonly #watchers = new Map<PeerId, Map<JobId, OutcomeRecord[]>>()
   #settled: { ref: TaskRef; outcome: Outcome }[] = []
+  #runs: RunBatch[] = []
 
   constructor(state: SchedulerState) {
     this.state = state
@@ -64,6 +66,22 @@ export class StepContext {
 
   execute(processor: ProcessorId, call: Call): void {
     listIn(this.#executes, processor).push(call)
+  }
+
+  /** Notes that a task ran well. */
+  ran(operation: OperationHash, processor: ProcessorRecord, ranMs: number): void {
+    const last = this.#runs.at(-1)
+    if (last !== undefined && last.operation === operation && last.processor === processor) {
+      last.count++
+      last.totalMs += ranMs
+    } else this.#runs.push({ operation, processor, count: 1, totalMs: ranMs })
+  }
+
+  takeRuns(): readonly RunBatch[] {
+    if (this.#runs.length === 0) return noRuns
+    const runs = this.#runs
+    this.#runs = []
+    return runs
   }
 
   write(record: ReplicatedRecord): void {
@@ -163,6 +181,16 @@ export class StepContext {
     if (records.length > 0) effects.push({ type: 'write', records })
   }
 }
+
+/** Runs of one operation on one processor that were told together. */
+interface RunBatch {
+  readonly operation: OperationHash
+  readonly processor: ProcessorRecord
+  count: number
+  totalMs: number
+}
+
+const noRuns: readonly RunBatch[] = Object.freeze([])
 
 type AttemptMessage = 'revoke' | 'abort' | 'commit' | 'audit'
 

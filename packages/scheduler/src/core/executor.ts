@@ -116,6 +116,9 @@ function runMsOf(state: SchedulerState, operation: OperationHash): number {
 export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): void {
   const { executor } = ctx.state
   const touched = new Set<ProcessorId>()
+  let ran: OperationHash | null = null
+  let totalMs = 0
+  let count = 0
   for (const { callId, outcome, ranMs } of ended) {
     const held = executor.calls.get(callId)
     if (held === undefined) continue
@@ -124,11 +127,30 @@ export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): voi
     const { operation } = held.call
     if (!held.isYielded) freeSlot(ctx.state, held)
     if (outcome.status === 'done') {
-      executor.runMs.set(operation, nextAverageMs(executor.runMs.get(operation), ranMs))
+      if (operation !== ran) {
+        learnRunMs(ctx.state, ran, totalMs, count)
+        ran = operation
+        totalMs = 0
+        count = 0
+      }
+      totalMs += ranMs
+      count++
     }
     endHeld(ctx, held, outcome, ranMs)
   }
+  learnRunMs(ctx.state, ran, totalMs, count)
   for (const id of touched) dispatch(ctx, id)
+}
+
+function learnRunMs(
+  state: SchedulerState,
+  operation: OperationHash | null,
+  totalMs: number,
+  count: number,
+): void {
+  if (operation === null) return
+  const { runMs } = state.executor
+  runMs.set(operation, nextAverageMs(runMs.get(operation), totalMs / count, count))
 }
 
 function freeSlot(state: SchedulerState, held: HeldAttempt): void {

@@ -3,7 +3,6 @@ import { type JobId, type PeerId, peerOfProcessor, taskIdOf } from '../model/ids
 import type { AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
 import type { StepContext } from './context.ts'
 import { requeue, unresolved } from './jobs.ts'
-import { observeRun } from './schedule.ts'
 import { isFinal, type JobState, type ProcessorState, refOf, type TaskState, taskAt } from './state.ts'
 import { makeAssigned, makeBackoff, makeEnded } from './transitions.ts'
 
@@ -73,7 +72,7 @@ function endAttempt(
   switch (outcome.status) {
     case 'done':
       if (processor !== null) {
-        observeRun(ctx.state, task, processor, ranMs)
+        ctx.ran(task.spec.operation, processor.record, ranMs)
         processor.peer.tasksDone++
       }
       makeEnded(ctx, task, { status: 'done', value: outcome.value, processor: processor?.record.id ?? null })

@@ -14,6 +14,7 @@ import { makeAssigned } from './transitions.ts'
 
 /** Hands ready tasks to processors with credit, then looks for idle processors to feed by stealing. */
 export function schedule(ctx: StepContext): void {
+  observeRuns(ctx)
   for (const lane of ctx.state.lanes) {
     if (lane.queue.size > 0) drainLane(ctx, lane)
   }
@@ -99,25 +100,21 @@ export function estimateMs(state: SchedulerState, task: TaskState, processor: Pr
   return estimate.byProcessor.get(processor.record.id) ?? estimate.meanMs / processor.record.score
 }
 
-/** Learns from a run. */
-export function observeRun(
-  state: SchedulerState,
-  task: TaskState,
-  processor: ProcessorState,
-  ranMs: number,
-): void {
-  const { id, score } = processor.record
-  const estimate = state.estimates.get(task.spec.operation)
-  if (estimate === undefined) {
-    const firstMs = nextAverageMs(undefined, ranMs)
-    state.estimates.set(task.spec.operation, {
-      meanMs: firstMs * score,
-      byProcessor: new Map([[id, firstMs]]),
-    })
-    return
+/** Learns from the runs that a step was told of, batch by batch. */
+function observeRuns(ctx: StepContext): void {
+  for (const { operation, processor, count, totalMs } of ctx.takeRuns()) {
+    const { id, score } = processor
+    const ranMs = totalMs / count
+    const estimate = ctx.state.estimates.get(operation)
+    if (estimate === undefined) {
+      const firstMs = nextAverageMs(undefined, ranMs)
+      const byProcessor = new Map([[id, firstMs]])
+      ctx.state.estimates.set(operation, { meanMs: firstMs * score, byProcessor })
+    } else {
+      estimate.meanMs = nextAverageMs(estimate.meanMs, ranMs * score, count)
+      estimate.byProcessor.set(id, nextAverageMs(estimate.byProcessor.get(id), ranMs, count))
+    }
   }
-  estimate.meanMs = nextAverageMs(estimate.meanMs, ranMs * score)
-  estimate.byProcessor.set(id, nextAverageMs(estimate.byProcessor.get(id), ranMs))
 }
 
 function starve(ctx: StepContext, lane: ReadyLane): void {

@@ -167,6 +167,8 @@ export function makeEnded(ctx: StepContext, task: TaskState, outcome: Outcome): 
 function laneFor(ctx: StepContext, task: TaskState): ReadyLane {
   const { scope, priority } = task.spec.options
   const lanes = ctx.state.lanes
+  // Options are shared by all tasks that have the same: mostly no key has to be made.
+  for (const lane of lanes) if (lane.scope === scope && lane.priority === priority) return lane
   const key = `${priority} ${scopeKey(scope)}`
   let lane = lanes.find((candidate) => candidate.key === key)
   if (lane === undefined) {
