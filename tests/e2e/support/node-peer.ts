@@ -14,8 +14,13 @@ export interface NodePeer {
   stop(): Promise<void>
 }
 
-/** Starts the peer; resolves when it is in the room. */
-export async function startNodePeer(invite: string, name: string, workers: number): Promise<NodePeer> {
+/** Starts the peer; resolves when it is in the room. With a folder it goes on where its last start ended. */
+export async function startNodePeer(
+  invite: string,
+  name: string,
+  workers: number,
+  dataDir?: string,
+): Promise<NodePeer> {
   const child = spawn(
     process.execPath,
     [
@@ -30,6 +35,7 @@ export async function startNodePeer(invite: string, name: string, workers: numbe
       '--workers',
       String(workers),
       '--json',
+      ...(dataDir === undefined ? [] : ['--data-dir', dataDir]),
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
