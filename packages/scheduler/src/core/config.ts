@@ -38,8 +38,8 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   noProcessorMs: 10_000,
   orphanResultMs: 60_000,
   poisonLimit: 3,
-  windowMax: 256,
+  windowMax: 1024,
   windowMs: 5,
   unknownRunMs: 100,
-  batchMax: 128,
+  batchMax: 512,
 })

@@ -3,11 +3,11 @@ import { missingCapture } from '../code/index.ts'
 import { errorToRecord, type HandleCodec, isCloneSafe, packValue, unpackValue } from '../values/index.ts'
 import { BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
-import { flushAfterMs } from './limits.ts'
+import { flushAfterMs, resultsPerFrameMax } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
 import {
   type CallExtra,
-  callStride,
+  type CallFrame,
   type FromWorker,
   resultStatus,
   type ToWorker,
@@ -50,7 +50,7 @@ class BodyRunner implements BodyLink {
   readonly #running = new Map<number, RunningCall>()
   readonly #watchers = new Map<string, Set<BodyTask>>()
   /** Frames of calls that have not all started; `#at` is the next entry of the first one. */
-  readonly #frames: (readonly unknown[])[] = []
+  readonly #frames: CallFrame[] = []
   #at = 0
   /** Calls in the frames that must not start any more. */
   readonly #dropped = new Set<number>()
@@ -129,7 +129,7 @@ class BodyRunner implements BodyLink {
     }
   }
 
-  #enqueue(calls: readonly unknown[]): void {
+  #enqueue(calls: CallFrame): void {
     this.#frames.push(calls)
     if (!this.#isPumping) void this.#pump()
   }
@@ -139,23 +139,17 @@ class BodyRunner implements BodyLink {
     let turnAt = performance.now()
     this.#outbox.flush(turnAt)
     for (let frame = this.#frames[0]; frame !== undefined; frame = this.#frames[0]) {
-      while (this.#at < frame.length) {
-        const at = this.#at
-        this.#at += callStride
-        const callId = frame[at] as number
-        if (this.#dropped.size > 0 && this.#dropped.delete(callId)) continue
-        const pending = this.#start(
-          callId,
-          frame[at + 1] as number,
-          frame[at + 2] as Arguments,
-          frame[at + 3],
-        )
+      while (this.#at < frame.ids.length) {
+        const at = this.#at++
+        if (this.#dropped.size > 0 && this.#dropped.delete(frame.ids[at] as number)) continue
+        const pending = this.#start(frame, at)
         if (pending !== null) {
           this.#flushSoon()
           await pending
         }
         const now = performance.now()
-        if (now - this.#outbox.flushedAt >= flushAfterMs) this.#outbox.flush(now)
+        const isFull = this.#outbox.size >= resultsPerFrameMax
+        if (isFull || now - this.#outbox.flushedAt >= flushAfterMs) this.#outbox.flush(now)
         if (now - turnAt >= flushAfterMs) {
           await new Promise<void>(this.#nextTurn)
           turnAt = performance.now()
@@ -169,22 +163,29 @@ class BodyRunner implements BodyLink {
   }
 
   /** `null`: the call ended. Else resolves when the next call may start. */
-  #start(callId: number, index: number, args: Arguments, extra: unknown): Promise<void> | null {
-    const operation = this.#operations[index]
+  #start(frame: CallFrame, at: number): Promise<void> | null {
+    const callId = frame.ids[at] as number
+    const { operations, isSingle } = frame
+    const operation =
+      this.#operations[typeof operations === 'number' ? operations : (operations[at] as number)]
     if (operation === undefined) throw new Error('a call came before its operation')
     const startedAt = performance.now()
     if (operation.lastMs > flushAfterMs && this.#outbox.size > 0) this.#outbox.flush(startedAt)
     if (this.#progress !== null) Atomics.store(this.#progress, 0, callId)
     const { body } = operation
-    if (body === null || extra !== null || operation.takesContext || args instanceof Uint8Array) {
-      return this.#startFully(callId, operation, args, extra as CallExtra | null, startedAt)
+    const extra = frame.extras?.[at] ?? null
+    const given = frame.args[at]
+    const isPacked = !isSingle && given instanceof Uint8Array
+    const argsOf = (): Arguments => (isSingle ? [given] : (given as Arguments))
+    if (body === null || extra !== null || operation.takesContext || isPacked) {
+      return this.#startFully(callId, operation, argsOf(), extra, startedAt)
     }
     // The short way: most calls are small, and end here without a record of their own.
     let value: unknown
     try {
-      value = args.length === 1 ? body(args[0]) : body(...args)
+      value = isSingle ? body(given) : body(...(given as readonly unknown[]))
     } catch (error) {
-      this.#fail(runningCall(callId, args, null, startedAt), operation, error)
+      this.#fail(runningCall(callId, argsOf(), null, startedAt), operation, error)
       return null
     }
     if (isScalar(value) && this.#config.resultForm === 'live') {
@@ -193,7 +194,7 @@ class BodyRunner implements BodyLink {
       this.#outbox.push(callId, resultStatus.live, value, toMicroseconds(ranMs))
       return null
     }
-    return this.#take(runningCall(callId, args, null, startedAt), operation, value)
+    return this.#take(runningCall(callId, argsOf(), null, startedAt), operation, value)
   }
 
   #startFully(
@@ -347,8 +348,8 @@ class BodyRunner implements BodyLink {
   #waiting(): number[] {
     const waiting: number[] = []
     this.#frames.forEach((frame, index) => {
-      for (let at = index === 0 ? this.#at : 0; at < frame.length; at += callStride) {
-        const callId = frame[at] as number
+      for (let at = index === 0 ? this.#at : 0; at < frame.ids.length; at++) {
+        const callId = frame.ids[at] as number
         if (!this.#dropped.has(callId)) waiting.push(callId)
       }
     })

@@ -36,16 +36,32 @@ export interface WireInput {
 /** A value as it is, or packed. */
 export type WireValue = { readonly live: unknown } | { readonly packed: Uint8Array }
 
-/** Entries of a `run` frame's list for each call: callId, operation index, args, extra. */
-export const callStride = 4
-/** Entries of a `results` frame's list for each call: callId, status, value, microseconds. */
-export const resultStride = 4
+/** Calls in columns: numbers cross threads as bytes, and no call costs an object of its own. */
+export interface CallFrame {
+  /** Doubles, as ids outgrow 32 bits. */
+  readonly ids: Float64Array
+  /** Of all calls, or of each. */
+  readonly operations: number | readonly number[]
+  /** Each an array or the packed bytes of one; with `isSingle` each the only argument itself. */
+  readonly args: readonly unknown[]
+  readonly isSingle: boolean
+  /** `null`: no call needs any. */
+  readonly extras: readonly (CallExtra | null)[] | null
+}
+
+/** Results in columns. */
+export interface ResultFrame {
+  readonly ids: Float64Array
+  /** `null`: all `resultStatus.live`. */
+  readonly statuses: readonly number[] | null
+  readonly values: readonly unknown[] | Float64Array
+  readonly microseconds: Float64Array
+}
 
 export const resultStatus = { live: 0, packed: 1, failed: 2, cancelled: 3, refused: 4 } as const
 
 export type ToWorker =
-  /** `args`: an array, or the packed bytes of one. */
-  | { readonly type: 'run'; readonly calls: readonly unknown[] }
+  | { readonly type: 'run'; readonly calls: CallFrame }
   | { readonly type: 'load'; readonly index: number; readonly operation: OperationRecord }
   | { readonly type: 'abort'; readonly callIds: readonly number[] }
   /** Give back all that has not started. */
@@ -76,7 +92,7 @@ export interface WireSpawn {
 }
 
 export type FromWorker =
-  | { readonly type: 'results'; readonly results: readonly unknown[] }
+  | { readonly type: 'results'; readonly results: ResultFrame }
   | { readonly type: 'started'; readonly callId: number }
   /** These of an `abort` had started: their bodies were asked to stop. */
   | { readonly type: 'aborting'; readonly callIds: readonly number[] }

@@ -1,6 +1,6 @@
 import { errorToRecord } from '../values/index.ts'
 import { transferBytesMin } from './limits.ts'
-import { type FromWorker, resultStatus, resultStride } from './protocol.ts'
+import { type FromWorker, type ResultFrame, resultStatus } from './protocol.ts'
 import { notSerializable } from './wire-value.ts'
 
 /** Results of a worker that are not told yet. A class for speed: every call goes through it. */
@@ -8,7 +8,12 @@ export class ResultOutbox {
   /** When results were last told, in milliseconds. */
   flushedAt = 0
   readonly #port: MessagePort
-  #results: unknown[] = []
+  #ids: number[] = []
+  #statuses: number[] = []
+  #values: unknown[] = []
+  #microseconds: number[] = []
+  #areLive = true
+  #areNumbers = true
   #transfers = new Set<ArrayBuffer>()
 
   constructor(port: MessagePort) {
@@ -16,20 +21,24 @@ export class ResultOutbox {
   }
 
   get size(): number {
-    return this.#results.length / resultStride
+    return this.#ids.length
   }
 
   push(callId: number, status: number, value: unknown, microseconds: number): void {
-    this.#results.push(callId, status, value, microseconds)
+    this.#ids.push(callId)
+    this.#statuses.push(status)
+    this.#values.push(value)
+    this.#microseconds.push(microseconds)
+    if (status !== resultStatus.live) this.#areLive = false
+    if (typeof value !== 'number') this.#areNumbers = false
   }
 
   /** @param at the present time in milliseconds */
   flush(at: number): void {
     this.flushedAt = at
-    if (this.#results.length === 0) return
-    const results = this.#results
+    if (this.#ids.length === 0) return
+    const results = this.#take()
     const transfers = [...this.#transfers]
-    this.#results = []
     this.#transfers = new Set()
     try {
       this.#port.postMessage({ type: 'results', results } satisfies FromWorker, transfers)
@@ -38,15 +47,39 @@ export class ResultOutbox {
     }
   }
 
+  #take(): ResultFrame {
+    const values = this.#areNumbers ? new Float64Array(this.#values as number[]) : this.#values
+    const results = {
+      ids: new Float64Array(this.#ids),
+      statuses: this.#areLive ? null : this.#statuses,
+      values,
+      microseconds: new Float64Array(this.#microseconds),
+    }
+    this.#ids = []
+    this.#statuses = []
+    this.#values = []
+    this.#microseconds = []
+    this.#areLive = true
+    this.#areNumbers = true
+    return results
+  }
+
   /** Some value looked plain and was not (a proxy, a buffer given away twice): find it, send the rest. */
-  #flushOneByOne(results: readonly unknown[]): void {
-    for (let at = 0; at < results.length; at += resultStride) {
-      const single = results.slice(at, at + resultStride)
+  #flushOneByOne({ ids, statuses, values, microseconds }: ResultFrame): void {
+    for (let at = 0; at < ids.length; at++) {
+      const single = (status: number, value: unknown): FromWorker => ({
+        type: 'results',
+        results: {
+          ids: ids.slice(at, at + 1),
+          statuses: [status],
+          values: [value],
+          microseconds: microseconds.slice(at, at + 1),
+        },
+      })
       try {
-        this.#post({ type: 'results', results: single })
+        this.#port.postMessage(single(statuses?.[at] ?? resultStatus.live, values[at]))
       } catch (cause) {
-        const error = errorToRecord(notSerializable(cause))
-        this.#post({ type: 'results', results: [single[0], resultStatus.failed, error, single[3]] })
+        this.#port.postMessage(single(resultStatus.failed, errorToRecord(notSerializable(cause))))
       }
     }
   }
@@ -65,9 +98,5 @@ export class ResultOutbox {
     if (!(buffer instanceof ArrayBuffer)) return false
     if (buffer.byteLength >= transferBytesMin) this.#transfers.add(buffer)
     return true
-  }
-
-  #post(message: FromWorker): void {
-    this.#port.postMessage(message)
   }
 }

@@ -15,11 +15,11 @@ import { callsPerFrameMax } from './limits.ts'
 import { cancelled, type Ending, PendingCalls, refused } from './pending-calls.ts'
 import {
   type CallExtra,
-  callStride,
+  type CallFrame,
   type FromWorker,
   type ResultForm,
+  type ResultFrame,
   resultStatus,
-  resultStride,
   type ToWorker,
   type WorkerControl,
 } from './protocol.ts'
@@ -171,7 +171,14 @@ export class WorkerSlot {
   }
 
   #runFrame(calls: readonly Call[], from: number, to: number, unknown: Call[], failed: CallEnded[]): void {
-    const flat: unknown[] = []
+    const frame: CallColumns = {
+      ids: [],
+      operations: [],
+      args: [],
+      extras: [],
+      isSingle: true,
+      isPlain: true,
+    }
     for (let at = from; at < to; at++) {
       const call = calls[at] as Call
       const operation = this.#last?.hash === call.operation ? this.#last : this.#sent(call.operation)
@@ -180,33 +187,37 @@ export class WorkerSlot {
         continue
       }
       try {
-        const { args } = call
-        const isLive = args instanceof LivePayload && isCloneSafe(args.value)
-        const extra = extraOf(call, operation)
-        flat.push(call.callId, operation.index, isLive ? args.value : args.pack(), extra)
+        addToFrame(frame, call, operation)
         this.#pending.add(call)
       } catch (error) {
         failed.push(failedCall(call, errorToRecord(error)))
       }
     }
-    if (flat.length > 0) this.#sendCalls(flat, failed)
+    if (frame.ids.length > 0) this.#sendCalls(frame, failed)
   }
 
-  #sendCalls(flat: readonly unknown[], failed: CallEnded[]): void {
+  #sendCalls(columns: CallColumns, failed: CallEnded[]): void {
     try {
-      this.post({ type: 'run', calls: flat })
+      this.post({ type: 'run', calls: toFrame(columns) })
     } catch {
       // Something looked plain and was not (a proxy, a buffer given away): find it, send the rest.
-      for (let at = 0; at < flat.length; at += callStride)
-        this.#sendAlone(flat.slice(at, at + callStride), failed)
+      columns.ids.forEach((callId, at) => {
+        this.#sendAlone(columns, callId, at, failed)
+      })
     }
   }
 
-  #sendAlone(single: unknown[], failed: CallEnded[]): void {
-    const callId = single[0] as number
+  #sendAlone(columns: CallColumns, callId: number, at: number, failed: CallEnded[]): void {
+    const args = columns.args[at]
     try {
-      if (Array.isArray(single[2])) single[2] = packValue(single[2])
-      this.post({ type: 'run', calls: single })
+      const calls: CallFrame = {
+        ids: new Float64Array([callId]),
+        operations: columns.operations[at] as number,
+        args: [Array.isArray(args) ? packValue(args) : args],
+        isSingle: false,
+        extras: columns.extras.slice(at, at + 1),
+      }
+      this.post({ type: 'run', calls })
     } catch (cause) {
       const call = this.#pending.take(callId)
       if (call !== undefined) failed.push(failedCall(call, errorToRecord(notSerializable(cause))))
@@ -257,15 +268,16 @@ export class WorkerSlot {
     }
   }
 
-  #results(results: readonly unknown[]): void {
+  #results({ ids, statuses, values, microseconds }: ResultFrame): void {
     const ended: CallEnded[] = []
-    for (let at = 0; at < results.length; at += resultStride) {
-      const callId = results[at] as number
+    for (let at = 0; at < ids.length; at++) {
+      const callId = ids[at] as number
       const call = this.#pending.take(callId)
       if (call === undefined) continue
-      const ranMs = (results[at + 3] as number) / 1000
+      const ranMs = (microseconds[at] as number) / 1000
+      const status = statuses === null ? resultStatus.live : (statuses[at] as number)
       if (this.#pending.takeState(callId)?.isAborting === true) ended.push(cancelled(callId, ranMs))
-      else ended.push(endOf(call, results[at + 1] as number, results[at + 2], ranMs))
+      else ended.push(endOf(call, status, values[at], ranMs))
     }
     if (ended.length > 0) this.#options.onEnded(ended)
     if (!this.isIdle) return
@@ -323,6 +335,42 @@ export class WorkerSlot {
   /** Comlink never ends a call of a dead worker. */
   #race<T>(answer: Promise<T>): Promise<T> {
     return Promise.race([answer, this.#died])
+  }
+}
+
+/** A frame that still grows. */
+interface CallColumns {
+  readonly ids: number[]
+  readonly operations: number[]
+  /** Each an array, or the packed bytes of one. */
+  readonly args: unknown[]
+  readonly extras: (CallExtra | null)[]
+  /** Every call so far has exactly one argument, which is no bytes. */
+  isSingle: boolean
+  /** No call so far has an extra. */
+  isPlain: boolean
+}
+
+function addToFrame(frame: CallColumns, call: Call, operation: SentOperation): void {
+  const isLive = call.args instanceof LivePayload && isCloneSafe(call.args.value)
+  const args = isLive ? (call.args as LivePayload).value : call.args.pack()
+  const extra = extraOf(call, operation)
+  if (!isLive || (args as readonly unknown[]).length !== 1) frame.isSingle = false
+  if (extra !== null) frame.isPlain = false
+  frame.ids.push(call.callId)
+  frame.operations.push(operation.index)
+  frame.args.push(args)
+  frame.extras.push(extra)
+}
+
+function toFrame({ ids, operations, args, extras, isSingle, isPlain }: CallColumns): CallFrame {
+  const first = operations[0] as number
+  return {
+    ids: new Float64Array(ids),
+    operations: operations.every((index) => index === first) ? first : operations,
+    args: isSingle ? args.map((list) => (list as readonly unknown[])[0]) : args,
+    isSingle,
+    extras: isPlain ? null : extras,
   }
 }
 
