@@ -1,7 +1,6 @@
 import type { View } from './fractal.ts'
 import { keepInvite, keepName, roomOf } from './invite-link.ts'
-import { openMesh } from './mesh-session.ts'
-import { type OpenRoom, openRoom, type TileListener } from './open-room.ts'
+import type { OpenRoom, TileListener } from './open-room.ts'
 import { firstState, type PageState } from './page-state.ts'
 import { createStore, type Store } from './store.ts'
 import { count, problemOf } from './words.ts'
@@ -81,6 +80,11 @@ async function join(
   store.set({ phase: 'joining', invite, room, name, isAlone, problem: null, hasLeft: false })
   const slow = setTimeout(() => store.set({ isSlow: true }), slowMs)
   try {
+    // The page is readable before the mesh's code is here: most of it is only needed in a room.
+    const [{ openMesh }, { openRoom }] = await Promise.all([
+      import('./mesh-session.ts'),
+      import('./open-room.ts'),
+    ])
     const mesh = await openMesh(invite, name, joining.signal)
     if (joining.signal.aborted) return await mesh.close()
     keepInvite(invite)

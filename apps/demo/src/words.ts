@@ -1,4 +1,4 @@
-import { type MeshHealth, ShoalError } from './mesh-session.ts'
+import type { MeshHealth } from './mesh-session.ts'
 
 /** What went wrong and what to do, in words for people; `detail` is for whoever repairs it. */
 export interface Problem {
@@ -37,7 +37,7 @@ const signallingCodes = new Set(['E_SIGNAL', 'E_DIAL', 'E_JOIN_TIMEOUT'])
 
 /** Puts an error in words. */
 export function problemOf(error: unknown): Problem {
-  const code = error instanceof ShoalError ? error.code : ''
+  const code = codeOf(error)
   const message = error instanceof Error ? error.message : String(error)
   const [title, advice] =
     known[code] ??
@@ -45,6 +45,11 @@ export function problemOf(error: unknown): Problem {
       ? signallingAway
       : ['Something went wrong', 'Try again; if it stays, reload the page.'])
   return { title, advice, detail: code === '' ? message : `${code}: ${message}` }
+}
+
+function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  return typeof code === 'string' ? code : ''
 }
 
 /** The state of the connection in one line. */

@@ -1,4 +1,4 @@
-import { createWorkerClock } from '@shoal/mesh'
+import { createBrowserTransport, createWorkerClock, openBrowserPeerStore } from '@shoal/mesh/browser'
 import type { Clock } from '@shoal/scheduler'
 import { signallingOf } from './invite-address.ts'
 import { refuse } from './mesh-options.ts'
@@ -37,11 +37,9 @@ export const browserPlatform: Platform = {
   startWorker: startBrowserWorker,
   async openStore(invite, storage) {
     if (storage !== 'auto' && storage !== 'idb') refuse('storage', "'memory' or 'idb' in a browser", storage)
-    const { openBrowserPeerStore } = await import('@shoal/mesh/browser')
     return openBrowserPeerStore(invite)
   },
   async createTransport(invite) {
-    const { createBrowserTransport } = await import('@shoal/mesh/browser')
     return createBrowserTransport({ signalling: signallingOf(invite), room: invite.room })
   },
 }

@@ -1,4 +1,5 @@
 import { browserPlatform } from './browser-platform.ts'
+import { openRoomMesh } from './join-mesh.ts'
 import { openLocalMesh } from './local-mesh.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -24,8 +25,7 @@ export function localMesh(options: MeshOptions = {}): Promise<Mesh> {
  * @param invite the whole link, as `shoal up` or the demo page shows it
  * @throws ShoalError `E_INVITE` bad link; `E_OPTION` bad options; the signal's reason when it aborts first
  */
-export async function joinMesh(invite: string, options: MeshOptions = {}): Promise<Mesh> {
-  // What only a room needs is more than half of the code: a page loads it when it joins one.
-  const { openRoomMesh } = await import('./join-mesh.ts')
+export function joinMesh(invite: string, options: MeshOptions = {}): Promise<Mesh> {
+  // No lazy import: awaited at the top level of a bundled page it would wait for its own importer.
   return openRoomMesh(browserPlatform, invite, options)
 }

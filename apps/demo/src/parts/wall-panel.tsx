@@ -4,7 +4,7 @@ import { imageHeight, imageWidth, type View, wholeView, zoomed } from '../fracta
 import type { PageState } from '../page-state.ts'
 import { type PaletteName, palettes } from '../palette.ts'
 import type { Session } from '../session.ts'
-import { viewFor } from '../wall.ts'
+import { viewFor } from '../view-commands.ts'
 import { count } from '../words.ts'
 import { WallCanvas } from './wall-canvas.tsx'
 
