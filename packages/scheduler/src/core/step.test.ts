@@ -466,3 +466,15 @@ test('[RC6] an attempt that the other side does not know is placed again', () =>
   })
   expect(assignments(again, far)[0]?.attempt).not.toBe(first?.attempt)
 })
+
+test('[DU1] step() takes no profile of its own earlier start for what it lends now', () => {
+  const { state, feed } = world({ workers: 1, isReplicated: true })
+  const processors = [...state.processors.keys()]
+  const profile = {
+    name: 'me before',
+    processors: [{ id: processorId(me, 'worker', 7), kind: 'worker', isDefault: true, score: 1 }],
+  }
+  feed({ type: 'records-arrived', records: [{ type: 'profile', by: me, profile }] })
+  expect([...state.processors.keys()]).toEqual(processors)
+  expect(state.peers.get(me)?.profile.name).not.toBe('me before')
+})
