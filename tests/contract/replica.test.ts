@@ -1,4 +1,9 @@
 import { replicaContract } from '@shoal/scheduler/testing/contract/replica'
 import { createReplica } from '../../packages/mesh/src/replica/index.ts'
+import { createTestSigning } from '../../packages/mesh/src/replica/testing.ts'
 
 replicaContract({ name: 'Yjs', create: (seat) => createReplica(seat) })
+replicaContract({
+  name: 'Yjs, signed',
+  create: (seat) => createReplica({ ...seat, signing: createTestSigning(seat.self) }),
+})

@@ -18,9 +18,15 @@ import { keysOf } from './invite.ts'
 import { limits } from './limits.ts'
 import { createIdentity, type Identity, type RoomKeys } from './membership/crypto.ts'
 import { createPeers, type Peers } from './membership/peers.ts'
+import { createSigning } from './membership/signing.ts'
 import { createOperations, type OperationsOptions } from './operations.ts'
 import type { PeerStore } from './peer-store.ts'
-import { createReplica, type ReplicaExtras, type ReplicaStorage } from './replica/index.ts'
+import {
+  createReplica,
+  type ReplicaExtras,
+  type ReplicaSigning,
+  type ReplicaStorage,
+} from './replica/index.ts'
 import type { Durability, Invite, Refusal, Room, RoomHealth } from './room.types.ts'
 import { createListeners, type Listeners } from './transport/listeners.ts'
 
@@ -32,8 +38,10 @@ export type ReplicaFactory = (parts: {
   readonly rng: Rng
   readonly operations: OperationStore
   readonly onRefused: (refusal: Refusal) => void
+  readonly signing: ReplicaSigning
+  readonly onEquivocation: (peer: PeerId) => void
   readonly storage?: ReplicaStorage
-}) => Replica & Partial<Pick<ReplicaExtras, 'durable'>>
+}) => Replica & Partial<Pick<ReplicaExtras, 'durable' | 'settle'>>
 
 export interface RoomOptions {
   readonly invite: Invite
@@ -85,8 +93,13 @@ class OpenedRoom implements Room {
   readonly #store: PeerStore | null
   readonly #storageFault: ShoalError | null
   readonly #stops: readonly (() => void)[]
-  readonly #onPageHide = (): void => void this.leave()
+  readonly #onPageHide = (): void => {
+    // At once, also when a leave waits for signatures: a page that goes away has no other turn.
+    void this.#goodbye()
+    this.#left ??= this.#goodbye()
+  }
   #left: Promise<void> | null = null
+  #gone: Promise<void> | null = null
 
   constructor(options: RoomOptions, keys: RoomKeys, identity: Identity) {
     const { clock, transport, invite } = options
@@ -139,7 +152,10 @@ class OpenedRoom implements Room {
     const network = members.network(this.#peers)
     const documents = this.role === 'member' ? this.#store?.documents : undefined
     const storage = documents === undefined ? {} : { storage: documents }
-    const parts = { self: this.self, network, clock, rng, operations, onRefused: refusals.emit, ...storage }
+    const signing = createSigning(invite.room, identity)
+    const onEquivocation = (peer: PeerId): void => this.#peers.ban(peer)
+    const signed = { signing, onEquivocation, onRefused: refusals.emit }
+    const parts = { self: this.self, network, clock, rng, operations, ...signed, ...storage }
     this.replica = this.role === 'member' ? (options.createReplica ?? createReplica)(parts) : null
     const stopFaults = documents?.onFault(() => this.#tellHealth()) ?? (() => {})
     this.#stops = [transport.onOnline(() => this.#tellHealth()), stopFaults]
@@ -172,7 +188,18 @@ class OpenedRoom implements Room {
     return this.#left
   }
 
+  /** What was written last is signed and sent first. */
   async #leave(): Promise<void> {
+    if (this.replica?.settle !== undefined) await this.replica.settle()
+    await this.#goodbye()
+  }
+
+  #goodbye(): Promise<void> {
+    this.#gone ??= this.#go()
+    return this.#gone
+  }
+
+  async #go(): Promise<void> {
     for (const stop of this.#stops) stop()
     globalThis.removeEventListener?.('pagehide', this.#onPageHide, { capture: true })
     this.replica?.close()

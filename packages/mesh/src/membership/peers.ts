@@ -66,6 +66,8 @@ export interface Peers {
   list(): readonly Remote[]
   /** `null`: not in the view, or its link is being made again. */
   session(peer: PeerId): Session | null
+  /** Cuts a peer off for good: no hello of its is answered any more. */
+  ban(peer: PeerId): void
   leave(): Promise<void>
 }
 
@@ -100,6 +102,7 @@ class PeerTable implements Peers {
   /** Addresses that this side dialled and whose hello is under way. */
   readonly #greeting = new Set<string>()
   readonly #fences: Fences = createFences()
+  readonly #banned = new Set<PeerId>()
   readonly #budget: Budget = createBudget()
   readonly #door: BulkDoor
   readonly #dialer: Dialer
@@ -166,6 +169,17 @@ class PeerTable implements Peers {
     return this.#known.get(peer)?.session ?? null
   }
 
+  ban(peer: PeerId): void {
+    this.#banned.add(peer)
+    const one = this.#known.get(peer)
+    if (one === undefined) return
+    this.#known.delete(peer)
+    one.session?.pipe.end(bannedError(peer))
+    this.#view.left(peer, 'dead')
+    this.#tellMember(one.remote, false)
+    this.#dialer.failed(one.address)
+  }
+
   async leave(): Promise<void> {
     if (this.#isLeaving) return
     this.#isLeaving = true
@@ -196,6 +210,7 @@ class PeerTable implements Peers {
 
   /** Refuses a hello by throwing. Its identity is claimed, not yet proved. */
   #admit(claimed: Remote): void {
+    if (this.#banned.has(claimed.peer)) throw bannedError(claimed.peer)
     const held = this.#known.get(claimed.peer)
     const fence = Math.max(this.#fences.of(claimed.peer), (held?.remote.epoch ?? 0) - 1)
     if (claimed.epoch <= fence) throw staleError(claimed, fence)
@@ -441,6 +456,11 @@ function farewell(links: readonly Link[], clock: Clock): Promise<void> {
 
 function addressOf(session: Session): string {
   return session.pipe.link.remoteAddress
+}
+
+function bannedError(peer: PeerId): ShoalError {
+  const text = `Cannot accept ${peer} as it wrote two histories of one document: it is banned from here`
+  return new ShoalError('E_BANNED', text)
 }
 
 function supersededError(remote: Remote): ShoalError {

@@ -11,15 +11,25 @@ import {
   parseName,
   type ReplicatedDocument,
 } from './document.ts'
-import { GapError, type Inspection, inspectUpdate, UnclaimedError } from './filter.ts'
+import {
+  EquivocationError,
+  ForkError,
+  GapError,
+  type Inspection,
+  inspectUpdate,
+  UnclaimedError,
+} from './filter.ts'
 import { unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
+import { isSeal, nameOf, type Proof, proveJob, proveLane, type ReplicaSigning, unproved } from './seals.ts'
 import { sha256Hex } from './sha256.ts'
 import { createWriters, type Writers } from './writers.ts'
 
 export interface DocumentsOptions extends DocumentHooks {
   readonly clientId: number
   readonly limits: ReplicaLimits
+  /** `null`: members are trusted for what they relay. */
+  readonly signing: ReplicaSigning | null
   now(): number
   isPresent(peer: PeerId): boolean
   /** Entries arrived in the document. */
@@ -42,9 +52,10 @@ export interface Documents {
   /**
    * Checks an update (see filter.ts) and applies it.
    * @param isDirect `true`: `from` wrote it just now; `false`: it answers a sync
+   * @returns a promise when signatures are to be checked first; it rejects as the call throws
    * @throws ShoalError with the code of the first rule that it breaks; the document is then unchanged
    */
-  apply(name: DocumentName, update: Uint8Array, from: PeerId, isDirect: boolean): void
+  apply(name: DocumentName, update: Uint8Array, from: PeerId, isDirect: boolean): Promise<void> | undefined
   /** Applies what this replica stored itself in an earlier start. */
   restore(name: DocumentName, updates: readonly Uint8Array[]): void
   drop(name: DocumentName): void
@@ -66,6 +77,8 @@ class DocumentSet implements Documents {
   readonly #options: DocumentsOptions
   readonly #held = new Map<DocumentName, ReplicatedDocument>()
   readonly #tombstones = new Map<DocumentName, number>()
+  /** Signatures that were checked a moment ago, by a hash of all that they are of. */
+  readonly #proved = new Set<string>()
 
   constructor(options: DocumentsOptions) {
     this.#options = options
@@ -96,16 +109,30 @@ class DocumentSet implements Documents {
     return document
   }
 
-  apply(name: DocumentName, update: Uint8Array, from: PeerId, isDirect: boolean): void {
+  apply(name: DocumentName, update: Uint8Array, from: PeerId, isDirect: boolean): Promise<void> | undefined {
     if (!this.#mayTake(name, from, isDirect)) return
-    const { limits, clientId } = this.#options
+    const { limits, clientId, signing } = this.#options
     const document = this.open(name)
     try {
       const rule = { from, isDirect, selfClient: clientId, updateBytes: limits.updateBytes }
       const inspection = inspectUpdate(document, update, rule, this.writers)
-      if (!inspection.isNew) return
+      const { isNew, conflict } = inspection
+      if (!isNew && (conflict === null || signing === null)) return
       this.#checkClaim(document, inspection, from)
       checkQuota(document, update, limits)
+      if (signing !== null) {
+        const proofs = this.#proofsOf(document, update, inspection, from, isDirect)
+        const unchecked = proofs.filter((proof) => !this.#proved.has(keyOf(proof)))
+        if (unchecked.length > 0) {
+          const isProved = this.#prove(document, unchecked)
+          if (isProved instanceof Promise) {
+            return isProved.then(() => this.apply(name, update, from, isDirect))
+          }
+        }
+        if (conflict !== null) {
+          throw new EquivocationError(name, this.#writerOf(document, conflict, inspection), conflict)
+        }
+      }
       for (const [client, peer] of inspection.writers) this.writers.bind(client, peer)
       applyChecked(document, update, from)
     } finally {
@@ -113,6 +140,7 @@ class DocumentSet implements Documents {
       if (document.doc.store.clients.size === 0) this.#forget(document)
     }
     this.#options.onArrived(document)
+    return
   }
 
   restore(name: DocumentName, updates: readonly Uint8Array[]): void {
@@ -188,6 +216,56 @@ class DocumentSet implements Documents {
     return true
   }
 
+  #writerOf(document: ReplicatedDocument, client: number, { writers }: Inspection): PeerId {
+    return this.writers.of(client) ?? writers.get(client) ?? (document.key as PeerId)
+  }
+
+  /** What vouches for the entries of an update that its sender did not write. */
+  #proofsOf(
+    document: ReplicatedDocument,
+    update: Uint8Array,
+    inspection: Inspection,
+    from: PeerId,
+    isDirect: boolean,
+  ): readonly Proof[] {
+    if (isDirect) {
+      checkSealed(document, inspection, from)
+      return []
+    }
+    const signing = this.#options.signing as ReplicaSigning
+    if (document.kind === 'lane') {
+      if (document.key === from) return []
+      return asFork(inspection, () => proveLaneUpdate(document, update, inspection, signing))
+    }
+    const arrayOf = arraysIn(document, inspection)
+    return [...inspection.items].flatMap(([client, items]) => {
+      const writer = this.#writerOf(document, client, inspection)
+      const first = inspection.firsts.get(client)
+      if (writer === from || (first === undefined && client !== inspection.conflict)) return []
+      const news = client === inspection.conflict ? items : items.filter(({ id }) => id.clock >= (first ?? 0))
+      return asFork(inspection, () => [proveJob(document, news, arrayOf, writer, signing)])
+    })
+  }
+
+  /** @throws ShoalError `E_SIGNATURE`, at once or later */
+  #prove(document: ReplicatedDocument, proofs: readonly Proof[]): Promise<void> | undefined {
+    const signing = this.#options.signing as ReplicaSigning
+    const checked = (proof: Proof, isGood: boolean): void => {
+      if (!isGood) throw unproved(document, proof.writer, 'its signature is wrong')
+      if (this.#proved.size >= provedMax) this.#proved.clear()
+      this.#proved.add(keyOf(proof))
+    }
+    let later: Promise<void> | undefined
+    for (const proof of proofs) {
+      const isGood = signing.verify(proof.publicKey, proof.signature, proof.message)
+      if (isGood instanceof Promise) {
+        const done = isGood.then((answer) => checked(proof, answer))
+        later = later === undefined ? done : Promise.all([later, done]).then(() => {})
+      } else checked(proof, isGood)
+    }
+    return later
+  }
+
   /**
    * A job's document takes entries from those who submitted or claimed the job in their lanes. Entries that
    * a member relays are not held to it: the lane of their writer may be gone by then.
@@ -223,6 +301,86 @@ function hasClaim(lane: ReplicatedDocument, job: JobId): boolean {
     }
   }
   return false
+}
+
+/** Signatures remembered as good. */
+const provedMax = 1024
+
+function keyOf({ publicKey, signature, message }: Proof): string {
+  return [publicKey, signature, message].map(sha256Hex).join('')
+}
+
+/** What a member says itself needs no check, but a seal: nobody could pass it on otherwise. */
+function checkSealed(document: ReplicatedDocument, { items, firsts }: Inspection, from: PeerId): void {
+  for (const client of firsts.keys()) {
+    const last = items.get(client)?.at(-1)
+    const isSealed = last?.content instanceof Y.ContentBinary && isSeal(last.content.content)
+    if (!isSealed) throw unproved(document, from, 'no seal follows its last entry')
+  }
+}
+
+/** Entries that do not fit may be of another history than the one known here: all of it tells. */
+function asFork(inspection: Inspection, prove: () => readonly Proof[]): readonly Proof[] {
+  try {
+    return prove()
+  } catch (error) {
+    const [client, clock] = [...inspection.firsts][0] ?? []
+    if (!(error instanceof ShoalError) || client === undefined) throw error
+    throw new ForkError(error, client, clock as number)
+  }
+}
+
+/** The lane as the update would make it, or, when that is another history, as the update has it. */
+function proveLaneUpdate(
+  document: ReplicatedDocument,
+  update: Uint8Array,
+  { conflict }: Inspection,
+  signing: ReplicaSigning,
+): readonly Proof[] {
+  const scratch = openDocument(document.name, 0, { onWritten: () => {}, onChanged: () => {} })
+  try {
+    if (conflict === null) Y.applyUpdate(scratch.doc, Y.encodeStateAsUpdate(document.doc))
+    Y.applyUpdate(scratch.doc, update)
+    const clients = conflict === null ? scratch.doc.store.clients.keys() : [conflict]
+    return proveLane(scratch, [...clients], signing)
+  } finally {
+    scratch.doc.destroy()
+  }
+}
+
+/** Finds the array of an entry that is not applied yet: it says so, or the entry before it does. */
+function arraysIn(document: ReplicatedDocument, { items }: Inspection): (item: Y.Item) => string {
+  const names = new Map<string, string>()
+  const arrayOf = (item: Y.Item): string => {
+    const key = `${item.id.client} ${item.id.clock}`
+    const known = names.get(key)
+    if (known !== undefined) return known
+    // A chain may be long: from its start, in a loop.
+    const chain: Y.Item[] = []
+    let name = ''
+    for (let at: Y.Item | undefined = item; at !== undefined && name === ''; ) {
+      chain.push(at)
+      const origin: Y.ID | null = at.origin
+      if (typeof at.parent === 'string') name = at.parent
+      else if (origin === null) break
+      else {
+        name = names.get(`${origin.client} ${origin.clock}`) ?? ''
+        const list: readonly Y.Item[] = items.get(origin.client) ?? []
+        const inUpdate: Y.Item | undefined = list[origin.clock - (list[0]?.id.clock ?? 0)]
+        if (
+          name === '' &&
+          inUpdate === undefined &&
+          origin.clock < Y.getState(document.doc.store, origin.client)
+        ) {
+          name = nameOf(document, Y.getItem(document.doc.store, origin)) ?? ''
+        }
+        at = inUpdate
+      }
+    }
+    for (const { id } of chain) names.set(`${id.client} ${id.clock}`, name)
+    return name
+  }
+  return arrayOf
 }
 
 function checkQuota(document: ReplicatedDocument, update: Uint8Array, limits: ReplicaLimits): void {
@@ -267,7 +425,8 @@ function describe(document: ReplicatedDocument): string {
   const arrays = document.kind === 'lane' ? laneArrays : jobArrays
   const lines: string[] = []
   for (const array of arrays) {
-    for (const entry of document.array(array).toArray()) lines.push(`${array} ${sha256Hex(entry)}`)
+    const entries = document.array(array).toArray()
+    for (const entry of entries) if (!isSeal(entry)) lines.push(`${array} ${sha256Hex(entry)}`)
   }
   return lines.join('\n')
 }

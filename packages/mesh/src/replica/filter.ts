@@ -1,6 +1,7 @@
 import { type PeerId, ShoalError } from '@shoal/scheduler'
 import * as Y from 'yjs'
 import { jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
+import { isEqual } from './seals.ts'
 import type { Writers } from './writers.ts'
 
 /**
@@ -15,8 +16,7 @@ import type { Writers } from './writers.ts'
  *   a job's document, the first structure of each client id names its peer, and must agree with what is
  *   known of the id. The caller takes a lane of a present member from that member alone.
  * - Nobody else writes under this replica's id of this start.
- * A relaying member could still forge what an absent or indirect writer said: members trust each other so
- * far, and signed envelopes close this later. Contributors never reach this code.
+ * What is relayed needs its writer's signature besides; see seals.ts. Contributors never reach this code.
  */
 export interface UpdateRule {
   readonly from: PeerId
@@ -31,6 +31,12 @@ export interface Inspection {
   readonly isNew: boolean
   /** Client ids that it shows for the first time, with their peers. */
   readonly writers: ReadonlyMap<number, PeerId>
+  /** What it says, by client id and in order. */
+  readonly items: ReadonlyMap<number, readonly Y.Item[]>
+  /** A client id under which it says something else than what is known, or `null`. */
+  readonly conflict: number | null
+  /** `true`: it deletes what is not deleted yet. */
+  readonly hasDeletions: boolean
   /** By client id: the first entry that is not known yet. */
   readonly firsts: ReadonlyMap<number, number>
   /** The state of each client after it. */
@@ -53,6 +59,26 @@ export class GapError extends EarlyError {
   constructor(name: string, client: number, clock: number, have: number) {
     const reason = `client ${client} must go on from clock ${have}: current value is ${clock}`
     super('E_CRDT_GAP', `Cannot apply an update to "${name}" as ${reason}`, client, clock)
+  }
+}
+
+/**
+ * Raised for relayed entries whose signatures do not fit what is known: either they are forged, or their
+ * writer signed two histories. All of the document shows which.
+ */
+export class ForkError extends EarlyError {
+  constructor(cause: ShoalError, client: number, clock: number) {
+    super(cause.code, cause.message, client, clock)
+  }
+}
+
+/** Raised when a writer is shown to have signed, or said itself, two different entries with one clock. */
+export class EquivocationError extends ShoalError {
+  readonly writer: PeerId
+  constructor(name: string, writer: PeerId, client: number) {
+    const text = `Cannot trust ${writer} as it wrote two histories of "${name}": they differ for client ${client}`
+    super('E_EQUIVOCATION', text)
+    this.writer = writer
   }
 }
 
@@ -84,6 +110,8 @@ export function inspectUpdate(
   const writers = new Map<number, PeerId>()
   const reach = new Map<number, number>()
   const firsts = new Map<number, number>()
+  const items = new Map<number, Y.Item[]>()
+  let conflict: number | null = null
   const store = document.doc.store
   let isNew = false
   for (const struct of decoded.structs) {
@@ -94,6 +122,10 @@ export function inspectUpdate(
     checkWriter(document, struct, rule, known, writers)
     checkShape(document, struct)
     const have = reach.get(client) ?? Y.getState(store, client)
+    const ofClient = items.get(client)
+    if (ofClient === undefined) items.set(client, [struct])
+    else ofClient.push(struct)
+    if (clock < have && differs(store, struct)) conflict = client
     if (clock > have) throw new GapError(document.name, client, clock, have)
     if (clock + struct.length > have) {
       isNew = true
@@ -110,8 +142,15 @@ export function inspectUpdate(
       throw new GapError(document.name, id.client, id.clock, clockOf(origin.client))
     }
   }
-  if (checkDeletions(document, decoded.ds, rule, known, writers, clockOf)) isNew = true
-  return { isNew, writers, firsts, reach }
+  const hasDeletions = checkDeletions(document, decoded.ds, rule, known, writers, clockOf)
+  return { isNew: isNew || hasDeletions, items, conflict, hasDeletions, writers, firsts, reach }
+}
+
+/** Whether an entry that is known already was another one when it came first. */
+function differs(store: Y.Doc['store'], item: Y.Item): boolean {
+  const known = Y.getItem(store, item.id) as Y.Item | Y.GC
+  if (!(known instanceof Y.Item) || !(known.content instanceof Y.ContentBinary)) return false
+  return item.content instanceof Y.ContentBinary && !isEqual(known.content.content, item.content.content)
 }
 
 function decode(document: ReplicatedDocument, update: Uint8Array): ReturnType<typeof Y.decodeUpdate> {

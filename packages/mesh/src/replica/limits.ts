@@ -12,6 +12,8 @@ export interface ReplicaLimits {
   readonly pieceBytes: number
   /** Largest update that is read at all, in bytes. */
   readonly updateBytes: number
+  /** What one member may send while signatures of what it sent before are checked, in bytes. */
+  readonly inboxBytes: number
   /** Largest live size of one lane, in bytes: it holds ids and claims, never payloads. */
   readonly laneBytes: number
   /** Largest size of one job document, in bytes: long streams roll to a new job before this. */
@@ -51,6 +53,7 @@ export const replicaLimits: ReplicaLimits = Object.freeze({
   batchRows: 1024,
   pieceBytes: 1024 * 1024,
   updateBytes: 16 * 1024 * 1024,
+  inboxBytes: 64 * 1024 * 1024,
   laneBytes: 4 * 1024 * 1024,
   jobBytes: 256 * 1024 * 1024,
   documents: 10_000,

@@ -1,5 +1,6 @@
 import * as Y from 'yjs'
 import type { ReplicatedDocument } from './document.ts'
+import { isSeal } from './seals.ts'
 
 /** A state vector: how far each client id's entries are known. */
 export type StateVector = ReadonlyMap<number, number>
@@ -8,12 +9,14 @@ export type StateVector = ReadonlyMap<number, number>
  * What a replica at `have` lacks, as updates of about `pieceBytes` that apply one after the other. Yjs
  * itself answers a sync with one update of any size.
  * @param withDeletions `false` when the other side knows all deletions
+ * @param isSealed `true`: cut behind seals only, so that each piece can be checked by itself
  */
 export function encodePieces(
   document: ReplicatedDocument,
   have: StateVector,
   withDeletions: boolean,
   pieceBytes: number,
+  isSealed = false,
 ): readonly Uint8Array[] {
   const store = document.doc.store
   const cursors: Cursor[] = []
@@ -26,7 +29,7 @@ export function encodePieces(
   }
   const pieces: Uint8Array[] = []
   for (;;) {
-    const blocks = takeBlocks(cursors, pieceBytes)
+    const blocks = takeBlocks(cursors, pieceBytes, isSealed)
     if (blocks.length === 0) break
     pieces.push(join([varUint(blocks.length), ...blocks, varUint(0)]))
   }
@@ -45,7 +48,7 @@ interface Cursor {
 }
 
 /** Takes from every client what depends only on what was taken before, until the piece is full. */
-function takeBlocks(cursors: readonly Cursor[], pieceBytes: number): Uint8Array[] {
+function takeBlocks(cursors: readonly Cursor[], pieceBytes: number, isSealed: boolean): Uint8Array[] {
   const taken = new Map<
     number,
     { readonly from: number; count: number; readonly encoder: Y.UpdateEncoderV1 }
@@ -54,7 +57,12 @@ function takeBlocks(cursors: readonly Cursor[], pieceBytes: number): Uint8Array[
   for (let hasMoved = true; hasMoved && bytes < pieceBytes; ) {
     hasMoved = false
     for (const cursor of cursors) {
-      while (cursor.index < cursor.structs.length && bytes < pieceBytes && isReady(cursor, cursors)) {
+      // What one transaction wrote stays together.
+      let isWithin = false
+      while (
+        cursor.index < cursor.structs.length &&
+        (isWithin || (bytes < pieceBytes && isReady(cursor, cursors, isSealed)))
+      ) {
         const struct = cursor.structs[cursor.index] as Y.Item
         let block = taken.get(cursor.client)
         if (block === undefined) {
@@ -65,6 +73,7 @@ function takeBlocks(cursors: readonly Cursor[], pieceBytes: number): Uint8Array[
         block.count++
         bytes += 32 + (struct.content instanceof Y.ContentBinary ? struct.content.content.length : 0)
         cursor.clock = struct.id.clock + struct.length
+        isWithin = isSealed && !endsRun(struct)
         cursor.index++
         hasMoved = true
       }
@@ -75,12 +84,21 @@ function takeBlocks(cursors: readonly Cursor[], pieceBytes: number): Uint8Array[
   )
 }
 
-/** An entry goes after the one that it was appended to. */
-function isReady(cursor: Cursor, cursors: readonly Cursor[]): boolean {
-  const origin = (cursor.structs[cursor.index] as Y.Item).origin
-  if (origin === null || origin.client === cursor.client) return true
-  const other = cursors.find((candidate) => candidate.client === origin.client)
-  return other === undefined || other.clock > origin.clock
+function endsRun({ id, content }: Y.Item): boolean {
+  return id.clock > 0 && content instanceof Y.ContentBinary && isSeal(content.content)
+}
+
+/** An entry goes after the one that it was appended to; `isSealed`: so do all up to the next seal. */
+function isReady(cursor: Cursor, cursors: readonly Cursor[], isSealed: boolean): boolean {
+  for (let at = cursor.index; at < cursor.structs.length; at++) {
+    const item = cursor.structs[at] as Y.Item
+    const { origin } = item
+    const other = origin === null ? undefined : cursors.find(({ client }) => client === origin.client)
+    if (origin !== null && other !== undefined && other !== cursor && other.clock <= origin.clock)
+      return false
+    if (!isSealed || endsRun(item)) return true
+  }
+  return true
 }
 
 function encodeDeletions(store: Y.Doc['store']): Uint8Array {

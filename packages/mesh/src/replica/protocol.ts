@@ -7,6 +7,8 @@ export interface DigestEntry {
   /** Encoded state vector; `null`: send nothing of this document. */
   readonly state: Uint8Array | null
   readonly deleted: number
+  /** Differs between replicas that hold different signatures, 32 bits; 0 = nothing signed. */
+  readonly mark: number
 }
 
 /** A document up to a state, as encoded state vector. */
@@ -112,7 +114,7 @@ function fieldsOf(message: ReplicaMessage): readonly unknown[] {
       return [0, message.name, message.update]
     case 'digest': {
       const { id, from, to, isPartial, wantsDigest, entries } = message
-      const rows = entries.map(({ name, state, deleted }) => [name, state, deleted])
+      const rows = entries.map(({ name, state, deleted, mark }) => [name, state, deleted, mark])
       return [1, id, from, to, isPartial, wantsDigest, rows]
     }
     case 'state':
@@ -129,11 +131,12 @@ function fieldsOf(message: ReplicaMessage): readonly unknown[] {
 }
 
 function readEntry(value: unknown): DigestEntry {
-  const [name, state, deleted] = asTuple(value, 3, 'an entry of a digest')
+  const [name, state, deleted, mark] = asTuple(value, 4, 'an entry of a digest')
   return {
     name: asName(name),
     state: state === null ? null : asBytes(state, 'a state vector'),
     deleted: asUint(deleted, 'a number of deletions'),
+    mark: asUint(mark, 'the mark of a document', 2 ** 32 - 1),
   }
 }
 

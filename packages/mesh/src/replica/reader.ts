@@ -9,6 +9,7 @@ import {
 import { unpackOutcomes, unpackProfile, unpackSpecBatch } from './batch.ts'
 import { type ArrayName, type Arrival, jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
 import { unpackLaneRecord } from './lane.ts'
+import { isSeal } from './seals.ts'
 import { sha256Hex } from './sha256.ts'
 import type { Writers } from './writers.ts'
 
@@ -50,7 +51,7 @@ function readEntry(
     case 'profile':
       return { type: 'profile', by, profile: unpackProfile(bytes) }
     case 'jobs':
-      return unpackLaneRecord(bytes, by)
+      return isSeal(bytes) ? null : unpackLaneRecord(bytes, by)
     case 'spec': {
       const batch = unpackSpecBatch(bytes, job)
       if (batch.type === 'specs') return { type: 'specs', job, specs: batch.specs }

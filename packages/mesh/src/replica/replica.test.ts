@@ -209,7 +209,7 @@ describe('bad updates', () => {
         to: '',
         isPartial: false,
         wantsDigest: false,
-        entries: [{ name: 'job:j0', state: Uint8Array.from(varUint(2 ** 31)), deleted: 0 }],
+        entries: [{ name: 'job:j0', state: Uint8Array.from(varUint(2 ** 31)), deleted: 0, mark: 0 }],
       }),
     ],
     [

@@ -15,11 +15,13 @@ import type { Refusal } from '../room.types.ts'
 import { type DocumentName, jobName, laneName, type ReplicatedDocument } from './document.ts'
 import { createDocuments, type Documents } from './documents.ts'
 import { createDurability, type Durability } from './durability.ts'
-import { EarlyError } from './filter.ts'
+import { EarlyError, EquivocationError } from './filter.ts'
+import { createInboxes, type Inboxes } from './inboxes.ts'
 import { type ReplicaLimits, replicaLimits } from './limits.ts'
 import { decodeReplicaMessage, encodeReplicaMessage } from './protocol.ts'
 import { readArrivals } from './reader.ts'
 import { retiredLanes } from './retire.ts'
+import type { ReplicaSigning } from './seals.ts'
 import type { ReplicaStorage, StoredDocument } from './storage.ts'
 import { createSync, type Sync } from './sync.ts'
 import { createWriter, type Writer } from './writer.ts'
@@ -32,6 +34,10 @@ export interface ReplicaOptions {
   readonly operations: OperationStore
   /** Where documents outlive this replica; default: nowhere. */
   readonly storage?: ReplicaStorage
+  /** Signs what is written here, and checks what others relay. Default: none, see {@link ReplicaSigning}. */
+  readonly signing?: ReplicaSigning
+  /** A member was shown to have written two histories of one document. */
+  readonly onEquivocation?: (peer: PeerId) => void
   /**
    * The Yjs client id, 0 to 2^32 - 1: a new one at each start, never stored (two live documents with one
    * id differ for ever, silently). Default: drawn from `rng`. Simulations set it.
@@ -65,6 +71,8 @@ export interface ReplicaExtras {
   readonly ready: Promise<void>
   /** Writes what waits, now. */
   flush(): void
+  /** Resolves when all that was written so far is signed and sent. */
+  settle(): Promise<void>
   /**
    * Resolves when what is known here of a job outlives this peer: another member has it, or it is on this
    * peer's own disk. Waits for a member to come when there is none. Asks nobody until it is called.
@@ -100,6 +108,7 @@ class YjsReplica implements Replica, ReplicaExtras {
   /** Records that arrived before anybody listened. */
   #backlog: ReplicatedRecord[] | null = []
   readonly #leftAt = new Map<PeerId, number>()
+  readonly #inboxes: Inboxes
   readonly #unsubscribe: readonly Unsubscribe[]
   #counts = { updatesWritten: 0, updatesSent: 0, updateBytesSent: 0, refused: 0 }
   #isClosed = false
@@ -112,9 +121,12 @@ class YjsReplica implements Replica, ReplicaExtras {
     this.clientId = options.clientId ?? Math.floor(rng.next() * 2 ** 32)
     const { clientId } = this
     const limits = this.#limits
+    const signing = options.signing ?? null
+    const onError = (error: unknown): void => this.#refuse(error, self)
     const documents = createDocuments({
       clientId,
       limits,
+      signing,
       now: () => clock.now(),
       isPresent: (peer) => network.members().includes(peer),
       onWritten: (document, update) => this.#broadcast(document.name, update),
@@ -123,7 +135,16 @@ class YjsReplica implements Replica, ReplicaExtras {
       onDropped: (name) => this.#storage?.drop(name),
     })
     this.#documents = documents
-    this.#writer = createWriter({ self, clientId, clock, documents, operations, limits })
+    this.#writer = createWriter({
+      self,
+      clientId,
+      clock,
+      documents,
+      operations,
+      limits,
+      signing,
+      onError,
+    })
     this.#sync = createSync({
       self,
       clock,
@@ -131,14 +152,20 @@ class YjsReplica implements Replica, ReplicaExtras {
       network,
       documents,
       limits,
+      isSigned: signing !== null,
       onRound: () => {
         this.dropRetiredLanes()
         this.#storeAgain()
       },
     })
     this.#durability = createDurability({ clock, network, documents, limits })
+    this.#inboxes = createInboxes({
+      bytesMax: limits.inboxBytes,
+      handle: (from, bytes) => this.#receive(from, bytes),
+      onRefused: (error, from) => this.#refuse(error, from),
+    })
     this.#unsubscribe = [
-      network.onMessage((from, bytes) => this.#receive(from, bytes)),
+      network.onMessage((from, bytes) => this.#inboxes.receive(from, bytes)),
       network.onMember((peer, isPresent) => this.#memberChanged(peer, isPresent)),
     ]
     for (const peer of network.members()) this.#memberChanged(peer, true)
@@ -166,8 +193,12 @@ class YjsReplica implements Replica, ReplicaExtras {
     this.#writer.flush()
   }
 
+  settle(): Promise<void> {
+    return this.#writer.settle()
+  }
+
   async durable(job: JobId): Promise<void> {
-    this.#writer.flush()
+    await this.#writer.settle()
     const onDisk = this.#isClosed ? undefined : this.#storage?.onDisk?.()
     const isOnDisk = onDisk?.then(
       () => true,
@@ -245,14 +276,17 @@ class YjsReplica implements Replica, ReplicaExtras {
     }
   }
 
-  #receive(from: PeerId, bytes: Uint8Array): void {
+  /** A promise when signatures are checked first: what else comes from the peer waits for that. */
+  #receive(from: PeerId, bytes: Uint8Array): Promise<void> | undefined {
+    if (this.#isClosed) return
     try {
       const message = decodeReplicaMessage(bytes)
       switch (message.type) {
         case 'update':
         case 'state':
-          this.#apply(from, message.name, message.update, message.type === 'update')
-          break
+          return this.#apply(from, message.name, message.update, message.type === 'update')?.catch(
+            (error: unknown) => this.#refuseUpdate(error, from, message.name),
+          )
         case 'digest':
           this.#sync.answer(from, message)
           break
@@ -272,14 +306,23 @@ class YjsReplica implements Replica, ReplicaExtras {
     } catch (error) {
       this.#refuse(error, from)
     }
+    return
   }
 
-  #apply(from: PeerId, name: DocumentName, update: Uint8Array, isDirect: boolean): void {
+  #apply(from: PeerId, name: DocumentName, update: Uint8Array, isDirect: boolean): Promise<void> | undefined {
     try {
-      this.#documents.apply(name, update, from, isDirect)
+      return this.#documents.apply(name, update, from, isDirect)
     } catch (error) {
-      if (!(error instanceof EarlyError) || this.#sync.gap(from, name, error)) throw error
+      this.#refuseUpdate(error, from, name)
+      return
     }
+  }
+
+  #refuseUpdate(error: unknown, from: PeerId, name: DocumentName): void {
+    if (this.#isClosed) return
+    const isOld = error instanceof EarlyError && !this.#sync.gap(from, name, error)
+    if (!isOld) this.#refuse(error, from)
+    if (error instanceof EquivocationError) this.#options.onEquivocation?.(error.writer)
   }
 
   /** Another replica dropped these jobs, but their end never came here: say that they ended. */

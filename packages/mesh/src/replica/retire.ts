@@ -1,6 +1,7 @@
 import { type Claim, isNewerClaim, type JobId, type PeerId } from '@shoal/scheduler'
 import type { ReplicatedDocument } from './document.ts'
 import { type LaneRecord, unpackLaneRecord } from './lane.ts'
+import { isSeal } from './seals.ts'
 
 /** What a lane says, in short. */
 interface LaneSummary {
@@ -74,6 +75,7 @@ function summarise(document: ReplicatedDocument): LaneSummary {
 function recordsOf(document: ReplicatedDocument): readonly LaneRecord[] {
   const entries = document.array('jobs').toArray()
   return entries.flatMap((bytes) => {
+    if (isSeal(bytes)) return []
     try {
       return [unpackLaneRecord(bytes, document.key as PeerId)]
     } catch {

@@ -4,6 +4,20 @@
  */
 export function sha256Hex(input: Uint8Array | string): string {
   const bytes = typeof input === 'string' ? new TextEncoder().encode(input) : input
+  return Array.from(hashOf(bytes), (word) => word.toString(16).padStart(8, '0')).join('')
+}
+
+/** As {@link sha256Hex}, as 32 bytes. */
+export function sha256(bytes: Uint8Array): Uint8Array {
+  const hash = new Uint8Array(32)
+  const view = new DataView(hash.buffer)
+  hashOf(bytes).forEach((word, i) => {
+    view.setUint32(i * 4, word)
+  })
+  return hash
+}
+
+function hashOf(bytes: Uint8Array): Uint32Array {
   const padded = new Uint8Array((((bytes.length + 8) >> 6) + 1) << 6)
   padded.set(bytes)
   padded[bytes.length] = 0x80
@@ -13,7 +27,7 @@ export function sha256Hex(input: Uint8Array | string): string {
   const hash = Uint32Array.from(initial)
   const words = new Uint32Array(64)
   for (let start = 0; start < padded.length; start += 64) compress(hash, words, view, start)
-  return Array.from(hash, (word) => word.toString(16).padStart(8, '0')).join('')
+  return hash
 }
 
 function compress(hash: Uint32Array, words: Uint32Array, view: DataView, start: number): void {

@@ -2,10 +2,11 @@ import { type Clock, type PeerId, type ReplicaNetwork, type Rng, ShoalError } fr
 import * as Y from 'yjs'
 import { type DocumentName, laneName, type ReplicatedDocument } from './document.ts'
 import type { Documents } from './documents.ts'
-import { type EarlyError, UnclaimedError } from './filter.ts'
+import { type EarlyError, ForkError, UnclaimedError } from './filter.ts'
 import type { ReplicaLimits } from './limits.ts'
 import { encodePieces, type StateVector } from './pieces.ts'
 import { type DigestEntry, encodeReplicaMessage, type ReplicaMessage } from './protocol.ts'
+import { sealMark } from './seals.ts'
 
 export interface SyncOptions {
   readonly self: PeerId
@@ -14,6 +15,7 @@ export interface SyncOptions {
   readonly network: ReplicaNetwork
   readonly documents: Documents
   readonly limits: ReplicaLimits
+  readonly isSigned: boolean
   /** Called before each periodic sync: the moment to drop what nobody needs. */
   onRound(): void
 }
@@ -58,6 +60,8 @@ interface Gap {
   readonly clock: number
   /** Ask for the lane of its writer, too: its claim of the job is missing. */
   readonly needsLane: boolean
+  /** Ask for all of it: what is known here may be another history. */
+  readonly needsWhole: boolean
   triesLeft: number
 }
 
@@ -117,10 +121,11 @@ class DigestSync implements Sync {
     const isFresh = !this.#gaps.has(key)
     const { client, clock } = error
     const needsLane = error instanceof UnclaimedError
-    // Who never claims is not asked for ever.
-    const triesBefore = needsLane ? this.#gaps.get(key)?.triesLeft : undefined
+    const needsWhole = error instanceof ForkError
+    // Who never claims, or forges, is not asked for ever.
+    const triesBefore = needsLane || needsWhole ? this.#gaps.get(key)?.triesLeft : undefined
     const triesLeft = triesBefore ?? this.#options.limits.syncTries
-    this.#gaps.set(key, { peer: from, name, client, clock, needsLane, triesLeft })
+    this.#gaps.set(key, { peer: from, name, client, clock, needsLane, needsWhole, triesLeft })
     const isAwaited = this.#visits.some(({ peer }) => peer === from)
     if (isFresh && !isAwaited) this.#askForGaps((gap) => gap.peer === from && gap.name === name)
     this.#scheduleGaps()
@@ -188,7 +193,7 @@ class DigestSync implements Sync {
     // Present members answer for their lanes themselves, and what was dropped here must not come back.
     const others = network.members().filter((peer) => peer !== to)
     for (const name of [...others.map(laneName), ...documents.dropped()]) {
-      entries.set(name, { name, state: null, deleted: 0 })
+      entries.set(name, { name, state: null, deleted: 0, mark: 0 })
     }
     return [...entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
@@ -197,31 +202,42 @@ class DigestSync implements Sync {
     const { name } = document
     const entry = entries.get(name)
     if (entry?.state === null) return
-    const have: StateVector = entry === undefined ? new Map<number, number>() : readState(name, entry.state)
-    const withDeletions = document.deleted > (entry?.deleted ?? 0)
-    const pieces = encodePieces(document, have, withDeletions, this.#options.limits.pieceBytes)
-    for (const update of pieces) this.#post(to, { type: 'state', name, update })
+    const { isSigned, limits, self } = this.#options
+    const have: StateVector = entry === undefined ? noVector : readState(name, entry.state)
+    // A lane's seal is of all of it.
+    const isWhole = isSigned && document.kind === 'lane'
+    const isForeign = isWhole && document.key !== self
+    const withDeletions = isForeign || document.deleted > (entry?.deleted ?? 0)
+    const pieceBytes = isWhole ? Number.POSITIVE_INFINITY : limits.pieceBytes
+    const pieces = (vector: StateVector): readonly Uint8Array[] =>
+      encodePieces(document, vector, withDeletions, pieceBytes, isSigned)
+    const isFork = entry !== undefined && entry.mark !== sealMark(document) && isEqualTo(document, have)
+    const updates = pieces(isFork ? noVector : have)
+    for (const update of updates) this.#post(to, { type: 'state', name, update })
   }
 
   #askForGaps(isMeant: (gap: Gap) => boolean): void {
     const wanted = new Map<PeerId, DocumentName[]>()
+    const whole = new Set<DocumentName>()
     for (const [key, gap] of this.#gaps) {
       if (!isMeant(gap)) continue
       const document = this.#options.documents.get(gap.name)
       const isClosed = document !== undefined && Y.getState(document.doc.store, gap.client) > gap.clock
       if (isClosed || gap.triesLeft-- <= 0) this.#gaps.delete(key)
       else {
+        if (gap.needsWhole) whole.add(gap.name)
         const names = gap.needsLane ? [laneName(gap.peer), gap.name] : [gap.name]
         wanted.set(gap.peer, [...(wanted.get(gap.peer) ?? []), ...names])
       }
     }
-    for (const [peer, names] of wanted) this.#ask(peer, names)
+    for (const [peer, names] of wanted) this.#ask(peer, names, whole)
   }
 
-  #ask(peer: PeerId, names: readonly DocumentName[]): void {
+  #ask(peer: PeerId, names: readonly DocumentName[], whole: ReadonlySet<DocumentName>): void {
     const entries = names.map((name) => {
       const document = this.#options.documents.get(name)
-      return document === undefined ? { name, state: noState, deleted: 0 } : digestOf(document)
+      const isUnknown = document === undefined || whole.has(name)
+      return isUnknown ? { name, state: noState, deleted: 0, mark: 0 } : digestOf(document)
     })
     const id = this.#nextId++
     const digest = { type: 'digest', id, from: '', to: '', isPartial: true, wantsDigest: false } as const
@@ -261,7 +277,12 @@ function isMeant(digest: Digest, entries: ReadonlyMap<string, DigestEntry>, name
 }
 
 function digestOf(document: ReplicatedDocument): DigestEntry {
-  return { name: document.name, state: Y.encodeStateVector(document.doc), deleted: document.deleted }
+  return {
+    name: document.name,
+    state: Y.encodeStateVector(document.doc),
+    deleted: document.deleted,
+    mark: sealMark(document),
+  }
 }
 
 function readState(name: DocumentName, bytes: Uint8Array): StateVector {
@@ -274,6 +295,15 @@ function readState(name: DocumentName, bytes: Uint8Array): StateVector {
   }
 }
 
+/** Whether a state vector is that of the document. */
+function isEqualTo({ doc }: ReplicatedDocument, vector: StateVector): boolean {
+  const { clients } = doc.store
+  return (
+    clients.size === vector.size && [...vector].every(([one, clock]) => Y.getState(doc.store, one) === clock)
+  )
+}
+
+const noVector: StateVector = new Map()
 const noState = new Uint8Array(1)
 
 function nothing(): void {}

@@ -19,10 +19,11 @@ import {
   packProfile,
   packSpecs,
 } from './batch.ts'
-import { type ArrayName, jobName, laneName, type ReplicatedDocument } from './document.ts'
+import { type DocumentName, jobName, laneName, type ReplicatedDocument } from './document.ts'
 import type { Documents } from './documents.ts'
 import { type LaneRecord, packLaneRecord, unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
+import { draftJobSeal, draftLaneSeal, type Entry, isSeal, laneSeals, type ReplicaSigning } from './seals.ts'
 
 export interface WriterOptions {
   readonly self: PeerId
@@ -31,16 +32,35 @@ export interface WriterOptions {
   readonly documents: Documents
   readonly operations: OperationStore
   readonly limits: ReplicaLimits
+  /** `null`: nothing is signed. */
+  readonly signing: ReplicaSigning | null
+  onError(error: unknown): void
 }
 
-/** Gathers this peer's records and writes them: one transaction per document and flush. */
+/**
+ * Gathers this peer's records and writes them: one transaction per document and flush. With signing, a
+ * transaction waits for its signature, so that no document ever holds entries that are not signed; what
+ * comes meanwhile is gathered for the next flush.
+ */
 export interface Writer {
   readonly transactions: number
   write(records: readonly ReplicatedRecord[]): void
   /** The job was dropped: what waits for it is forgotten, and its lane entries go with the next flush. */
   dropJob(job: JobId): void
   flush(): void
+  /** Resolves when all that was given so far is written. */
+  settle(): Promise<void>
+  /** What waits for a signature is lost: {@link Writer.settle} before, where there is time. */
   close(): void
+}
+
+/** One transaction to be, planned when its turn comes. */
+interface Change {
+  readonly name: DocumentName
+  plan(document: ReplicatedDocument): {
+    readonly deleted: readonly Y.Item[]
+    readonly entries: readonly Entry[]
+  }
 }
 
 interface JobBuffer {
@@ -50,11 +70,6 @@ interface JobBuffer {
 }
 
 type JobRecord = Extract<ReplicatedRecord, { readonly type: 'operations' | 'specs' | 'outcomes' }>
-
-interface Entry {
-  readonly array: ArrayName
-  readonly bytes: Uint8Array
-}
 
 export function createWriter(options: WriterOptions): Writer {
   return new BufferedWriter(options)
@@ -67,7 +82,10 @@ class BufferedWriter implements Writer {
   #ended: LaneRecord[] = []
   #profile: PeerProfile | null = null
   #jobs = new Map<JobId, JobBuffer>()
-  readonly #pruned = new Set<JobId>()
+  #pruned = new Set<JobId>()
+  readonly #changes: Change[] = []
+  #isSigning = false
+  #settled: (() => void)[] = []
   #rows = 0
   #flushedAt = Number.NEGATIVE_INFINITY
   #cancelTimer: (() => void) | null = null
@@ -94,7 +112,7 @@ class BufferedWriter implements Writer {
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#isDeferred = false
-    if (this.#isClosed) return
+    if (this.#isClosed || this.#isSigning) return
     this.#flushedAt = this.#options.clock.now()
     this.#rows = 0
     // In this order, so that a reader knows a job before its tasks, and its outcomes before its end.
@@ -103,11 +121,80 @@ class BufferedWriter implements Writer {
     this.#jobs = new Map()
     for (const [job, buffer] of buffers) this.#flushJob(job, buffer)
     this.#flushEnded()
+    this.#run()
+  }
+
+  settle(): Promise<void> {
+    this.flush()
+    if (!this.#isSigning) return Promise.resolve()
+    return new Promise((resolve) => void this.#settled.push(resolve))
   }
 
   close(): void {
     this.flush()
     this.#isClosed = true
+    this.#tellSettled()
+  }
+
+  /** Makes the transactions that wait, one after the other, each as soon as it is signed. */
+  #run(): void {
+    const { signing, clientId, documents, onError } = this.#options
+    const wasSigning = this.#isSigning
+    this.#isSigning = false
+    for (let change = this.#changes[0]; change !== undefined && !this.#isClosed; change = this.#changes[0]) {
+      if (documents.isDropped(change.name)) {
+        this.#changes.shift()
+        continue
+      }
+      const document = documents.open(change.name)
+      const { deleted, entries } = change.plan(document)
+      if (signing === null || (deleted.length === 0 && entries.length === 0)) {
+        this.#commit(document, deleted, entries)
+        continue
+      }
+      const isLane = document.kind === 'lane'
+      const gone = isLane ? [...deleted, ...laneSeals(document)] : deleted
+      const draft = isLane
+        ? draftLaneSeal(document, clientId, new Set(gone), entries, signing)
+        : draftJobSeal(document, clientId, entries, signing)
+      const state = stateOf(document)
+      const done = (signature: Uint8Array): void => {
+        // Planned again when the document is another one by now, or the lane has come back from others.
+        if (documents.get(document.name) !== document || (isLane && state !== stateOf(document))) return
+        this.#commit(document, gone, [...entries, draft.sealed(signature)])
+      }
+      const signature = signing.sign(draft.message)
+      if (signature instanceof Uint8Array) {
+        done(signature)
+        continue
+      }
+      this.#isSigning = true
+      const failed = (error: unknown): void => {
+        this.#changes.shift()
+        onError(error)
+      }
+      void signature
+        .then(done, failed)
+        .catch(onError)
+        .finally(() => this.#run())
+      return
+    }
+    if (this.#isClosed || !wasSigning) return
+    if (this.#hasWaiting()) this.flush()
+    if (!this.#isSigning) this.#tellSettled()
+  }
+
+  #hasWaiting(): boolean {
+    return (
+      this.#lane.length + this.#ended.length + this.#jobs.size + this.#pruned.size > 0 ||
+      this.#profile !== null
+    )
+  }
+
+  #tellSettled(): void {
+    const settled = this.#settled
+    this.#settled = []
+    for (const resolve of settled) resolve()
   }
 
   #gather(record: ReplicatedRecord): void {
@@ -162,19 +249,19 @@ class BufferedWriter implements Writer {
   }
 
   #flushLane(): void {
-    const entries = this.#lane
+    const records = this.#lane
     const profile = this.#profile
     this.#lane = []
     this.#profile = null
-    if (entries.length === 0 && profile === null) return
-    const document = this.#options.documents.open(laneName(this.#options.self))
-    this.#transact(document, (transaction) => {
-      if (profile !== null) {
-        const array = document.array('profile')
-        if (array.length > 0) array.delete(0, array.length)
-        document.append(transaction, 'profile', packProfile(profile))
-      }
-      for (const record of entries) document.append(transaction, 'jobs', packLaneRecord(record))
+    if (records.length === 0 && profile === null) return
+    this.#changes.push({
+      name: laneName(this.#options.self),
+      plan(document) {
+        const entries: Entry[] = records.map((record) => ({ array: 'jobs', bytes: packLaneRecord(record) }))
+        if (profile === null) return { deleted: [], entries }
+        entries.unshift({ array: 'profile', bytes: packProfile(profile) })
+        return { deleted: itemsOf(document.array('profile')), entries }
+      },
     })
   }
 
@@ -187,35 +274,44 @@ class BufferedWriter implements Writer {
       entries.unshift({ array: 'writers', bytes: new TextEncoder().encode(self) })
     }
     for (let i = 0; i < entries.length; ) {
-      this.#transact(document, (transaction) => {
-        let bytes = 0
-        do {
-          const { array, bytes: content } = entries[i++] as Entry
-          document.append(transaction, array, content)
-          bytes += content.length
-        } while (i < entries.length && bytes + (entries[i] as Entry).bytes.length <= limits.batchBytes)
-      })
+      const part: Entry[] = []
+      let bytes = 0
+      do {
+        const entry = entries[i++] as Entry
+        part.push(entry)
+        bytes += entry.bytes.length
+      } while (i < entries.length && bytes + (entries[i] as Entry).bytes.length <= limits.batchBytes)
+      this.#changes.push({ name: document.name, plan: () => ({ deleted: [], entries: part }) })
     }
   }
 
   #flushEnded(): void {
     const { documents, self, limits } = this.#options
     if (this.#ended.length === 0 && this.#pruned.size === 0) return
-    const entries = this.#ended
+    const records = this.#ended
+    const pruned = this.#pruned
     this.#ended = []
+    this.#pruned = new Set()
     // A lane that never was needs no pruning.
-    if (entries.length === 0 && documents.get(laneName(self)) === undefined) return this.#pruned.clear()
-    const document = documents.open(laneName(self))
-    this.#transact(document, (transaction) => {
-      for (const record of entries) document.append(transaction, 'jobs', packLaneRecord(record))
-      if (this.#pruned.size > 0) pruneLane(document, this.#pruned, limits.endedKept)
+    const hasLane = documents.get(laneName(self)) !== undefined
+    if (records.length === 0 && !hasLane) return
+    this.#changes.push({
+      name: laneName(self),
+      plan: (document) => ({
+        deleted: pruned.size === 0 ? [] : pastItems(document, records.length, pruned, limits.endedKept),
+        entries: records.map((record) => ({ array: 'jobs', bytes: packLaneRecord(record) })),
+      }),
     })
-    this.#pruned.clear()
   }
 
-  #transact(document: ReplicatedDocument, change: (transaction: Y.Transaction) => void): void {
+  #commit(document: ReplicatedDocument, deleted: readonly Y.Item[], entries: readonly Entry[]): void {
+    this.#changes.shift()
+    if (this.#isClosed) return
     this.transactions++
-    document.doc.transact(change)
+    document.doc.transact((transaction) => {
+      for (const item of deleted) item.delete(transaction)
+      for (const { array, bytes } of entries) document.append(transaction, array, bytes)
+    })
   }
 }
 
@@ -266,12 +362,36 @@ function cut<T>(rows: readonly T[], estimate: (row: T) => number, limits: Replic
   return batches
 }
 
-/** Takes what ended out of this peer's own lane: a lane that only grew would be joined for ever. */
-function pruneLane(document: ReplicatedDocument, jobs: ReadonlySet<JobId>, endedKept: number): void {
-  const array = document.array('jobs')
-  const records = array.toArray().map((bytes) => unpackLaneRecord(bytes, document.key as PeerId))
-  const ended = records.filter(({ type }) => type === 'ended').length
+/** What ended goes from this peer's own lane: a lane that only grew would be joined for ever. */
+function pastItems(
+  document: ReplicatedDocument,
+  ending: number,
+  jobs: ReadonlySet<JobId>,
+  endedKept: number,
+): readonly Y.Item[] {
+  const items = itemsOf(document.array('jobs')).filter((item) => !isSeal(bytesOf(item)))
+  const records = items.map((item) => unpackLaneRecord(bytesOf(item), document.key as PeerId))
+  const ended = ending + records.filter(({ type }) => type === 'ended').length
   let excess = ended > 2 * endedKept ? ended - endedKept : 0
-  const isPast = records.map(({ type, job }) => (type === 'ended' ? excess-- > 0 : jobs.has(job)))
-  for (let i = records.length - 1; i >= 0; i--) if (isPast[i]) array.delete(i, 1)
+  return items.filter((_, i) => {
+    const { type, job } = records[i] as LaneRecord
+    return type === 'ended' ? excess-- > 0 : jobs.has(job)
+  })
+}
+
+function itemsOf(array: Y.Array<Uint8Array>): readonly Y.Item[] {
+  const items: Y.Item[] = []
+  for (let item = array._start; item !== null; item = item.right) if (!item.deleted) items.push(item)
+  return items
+}
+
+function bytesOf(item: Y.Item): Uint8Array {
+  return (item.content as Y.ContentBinary).content
+}
+
+function stateOf(document: ReplicatedDocument): string {
+  const clocks = [...document.doc.store.clients.keys()].map(
+    (one) => `${one}:${Y.getState(document.doc.store, one)}`,
+  )
+  return `${document.deleted} ${clocks.join(' ')}`
 }
