@@ -52,13 +52,15 @@ export interface History {
  * @param size number of peers
  * @param turn number of the event that runs at present
  * @param submitterOf the peer that opened a job
+ * @param onViolation told of each broken rule as it is broken
  */
 export function createHistory(
   size: number,
   turn: () => number,
   submitterOf: (job: JobId) => number,
+  onViolation: (rule: string, text: string) => void,
 ): History {
-  return new WorldHistory(size, turn, submitterOf)
+  return new WorldHistory(size, turn, submitterOf, onViolation)
 }
 
 /** What one start of one peer was told, as far as the rules depend on it. */
@@ -98,6 +100,7 @@ class WorldHistory implements History {
   takeovers = 0
   readonly #turn: () => number
   readonly #submitterOf: (job: JobId) => number
+  readonly #onViolation: (rule: string, text: string) => void
   readonly #knowledge: Knowledge[]
   readonly #specs = new Map<string, TaskSpec>()
   readonly #refs = new Map<string, TaskRef>()
@@ -111,14 +114,22 @@ class WorldHistory implements History {
   readonly #expectations: Expectations = createExpectations(this.#specs)
   #stamps = 0
 
-  constructor(size: number, turn: () => number, submitterOf: (job: JobId) => number) {
+  constructor(
+    size: number,
+    turn: () => number,
+    submitterOf: (job: JobId) => number,
+    onViolation: (rule: string, text: string) => void,
+  ) {
+    this.#onViolation = onViolation
     this.#turn = turn
     this.#submitterOf = submitterOf
     this.#knowledge = Array.from({ length: size }, newKnowledge)
   }
 
   violate(rule: string, text: string): void {
-    if (this.violations.length < violationsMax) this.violations.push(`[${rule}] ${text}`)
+    if (this.violations.length >= violationsMax) return
+    this.violations.push(`[${rule}] ${text}`)
+    this.#onViolation(rule, text)
   }
 
   started(peer: number): void {

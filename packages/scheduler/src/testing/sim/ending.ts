@@ -31,6 +31,8 @@ export interface World {
   /** Starts of peers, and tasks whose outcome they have had: an ended job is forgotten after a while. */
   readonly seen: WeakMap<SimPeer, Set<string>>
   faults: number
+  /** When the users do their last. */
+  lastActionMs: number
   isOver: boolean
 }
 
@@ -51,8 +53,8 @@ export function runUntil(loop: SimLoop, atMs: number): void {
 export function settleDown(world: World): void {
   const { loop, history } = world
   const deadlineMs = world.shape.horizonMs + patienceMs
-  // Submissions go on until the horizon, and some peers start late.
-  runUntil(loop, world.shape.horizonMs)
+  // Users go on for a while, and some peers start late.
+  runUntil(loop, Math.max(world.shape.horizonMs, world.lastActionMs))
   let open = unsettled(world)
   while (open.length > 0 && loop.now() < deadlineMs) {
     advance(world, pollMs)

@@ -13,7 +13,7 @@ export const traceLegend: Readonly<Record<string, string>> = {
   e: 'body started',
   '=': 'call ended',
   s: 'outcome told',
-  n: 'notice',
+  '#': 'broken rule',
 }
 
 /** Everything that happens in a world, in order: hashed always, written out when somebody looks. */

@@ -102,6 +102,7 @@ function createWorld(options: SimOptions): World {
     shape.peers.length,
     () => world.loop.count,
     (job) => submitters.get(job)?.index ?? -1,
+    (rule, text) => world.trace.event('#', -1, rule.length, () => `[${rule}] ${text}`),
   )
   const loop = createLoop((error, gate) => {
     history.violate('threw', `p${gate?.peer ?? -1}: ${error instanceof Error ? error.stack : String(error)}`)
@@ -145,6 +146,7 @@ function createWorld(options: SimOptions): World {
     watched: [],
     seen: new WeakMap(),
     faults: 0,
+    lastActionMs: 0,
     isOver: false,
   }
   shape.peers.forEach((peer, index) => {
@@ -164,6 +166,7 @@ function checkedStep(state: SchedulerState, event: Event): Effect[] {
 function plan(world: World, rng: SimRng): void {
   const { loop, shape } = world
   for (const action of makeWorkload(rng.fork('workload'), shape)) {
+    world.lastActionMs = Math.max(world.lastActionMs, action.atMs)
     loop.at(action.atMs, null, () => act(world, action))
   }
   for (const fault of makeFaults(rng.fork('faults'), shape, new Set(world.without))) {
