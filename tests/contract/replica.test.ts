@@ -1,6 +1,6 @@
 import { replicaContract } from '@shoal/scheduler/testing/contract/replica'
+import { createTestSigning } from '../../packages/mesh/src/membership/signing.testing.ts'
 import { createReplica } from '../../packages/mesh/src/replica/index.ts'
-import { createTestSigning } from '../../packages/mesh/src/replica/testing.ts'
 
 replicaContract({ name: 'Yjs', create: (seat) => createReplica(seat) })
 replicaContract({

@@ -7,11 +7,11 @@ import {
 } from '@shoal/scheduler/testing/contract/replica-room'
 import { afterEach, describe, expect, test } from 'vitest'
 import * as Y from 'yjs'
+import { createTestSigning } from '../membership/signing.testing.ts'
 import type { Refusal } from '../room.types.ts'
 import { createReplica, memoryReplicaStorage, type ReplicaExtras, type ReplicaStorage } from './index.ts'
 import { decodeReplicaMessage, encodeReplicaMessage, type ReplicaMessage } from './protocol.ts'
 import { isSeal, type ReplicaSigning } from './seals.ts'
-import { createTestSigning } from './testing.ts'
 
 type YjsReplica = ReturnType<typeof createReplica> & ReplicaExtras
 type Member = ReplicaMember<YjsReplica>
