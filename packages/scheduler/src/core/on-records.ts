@@ -113,7 +113,7 @@ function applyOutcome(
     return
   }
   const isLower = epoch < task.outcomeEpoch || (epoch === task.outcomeEpoch && by > (task.outcomeBy ?? ''))
-  if (isLower && by !== task.outcomeBy) correct(ctx, task, by, epoch, record)
+  if (isLower) correct(ctx, task, by, epoch, record)
 }
 
 /** Two owners ended the same task on both sides of a partition: everybody takes the older epoch's word. */
