@@ -21,13 +21,14 @@ export async function openRoomMesh(
 ): Promise<Mesh> {
   checkMeshOptions(options)
   const invite = parseInvite(text)
-  const { signal } = options
+  const { signal, wrapTransport } = options
   signal?.throwIfAborted()
   const kept = await openStore(platform, invite, options.storage ?? 'auto')
   let transport: Transport | null = null
   let room: Room | null = null
   try {
     transport = await platform.createTransport(invite)
+    if (wrapTransport !== undefined) transport = wrapTransport(transport)
     room = await openRoom({ invite, transport, clock: platform.clock, ...kept })
     await whenOnline(transport, signal)
   } catch (error) {

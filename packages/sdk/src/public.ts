@@ -1,4 +1,4 @@
-export type { PeerRole, Scope } from '@shoal/scheduler'
+export type { Link, PeerRole, Scope, Transport } from '@shoal/scheduler'
 export type { ModuleText } from './code/index.ts'
 export { type ContextMesh, type TaskContext, withContext } from './context.ts'
 export {

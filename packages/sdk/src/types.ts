@@ -1,4 +1,4 @@
-import type { PeerRole, Scope, TaskStatus } from '@shoal/scheduler'
+import type { PeerRole, Scope, TaskStatus, Transport } from '@shoal/scheduler'
 import type { Spawnable, TaskArgument, TaskArguments } from './operation.ts'
 
 /** Options of {@link localMesh} and {@link joinMesh}. */
@@ -18,6 +18,12 @@ export interface MeshOptions {
   readonly storage?: 'auto' | 'memory' | 'idb' | (string & {})
   /** Ends the joining with the signal's reason. */
   readonly signal?: AbortSignal
+  /**
+   * Stands between this peer and the others: gets the transport that joining a room opened, and gives the
+   * one to use, which closes the first when it is closed. To measure traffic, to shape it, or to break it on
+   * purpose. Default: the transport as it is. A local mesh has none.
+   */
+  readonly wrapTransport?: (own: Transport) => Transport
 }
 
 /** What this peer lends; part of `Mesh`, so that a page can join first and ask for consent later. */

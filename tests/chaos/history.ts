@@ -1,0 +1,190 @@
+import type { Actor } from './actors.ts'
+import type { PeerEvent } from './orders.ts'
+
+/** A body began, seen from outside of the mesh. */
+export interface Start {
+  readonly at: number
+  /** `job/number`. */
+  readonly task: string
+  readonly peer: string
+}
+
+/** A fault that ended a peer. */
+export interface Kill {
+  readonly at: number
+  readonly peer: string
+  readonly kind: string
+}
+
+export interface Told {
+  readonly at: number
+  readonly by: string
+  readonly value: string
+  readonly isAgain: boolean
+}
+
+/** A job that the run asked for. */
+export interface Submission {
+  readonly label: string
+  readonly kind: string
+  readonly count: number
+  readonly by: string
+  job: string | null
+  isAccepted: boolean
+  /** Readers that saw its end. */
+  readonly endedFor: Set<string>
+}
+
+/** Everything that happened, in the order in which the run heard of it. */
+export interface History {
+  readonly starts: Start[]
+  readonly kills: Kill[]
+  readonly submissions: Map<string, Submission>
+  /** By task, all that any reader told. */
+  readonly outcomes: Map<string, Told[]>
+  readonly errors: { readonly by: string; readonly message: string }[]
+  /** Peers that were given up: `dead` by the detector, or `left` by themselves. */
+  readonly departures: {
+    readonly at: number
+    readonly by: string
+    readonly peer: string
+    readonly cause: string
+  }[]
+  submit(label: string, kind: string, count: number, by: string): Submission
+  take(actor: Actor, event: PeerEvent): void
+}
+
+export function createHistory(): History {
+  const submissions = new Map<string, Submission>()
+  const byJob = new Map<string, Submission>()
+  const outcomes = new Map<string, Told[]>()
+  const history: History = {
+    starts: [],
+    kills: [],
+    submissions,
+    outcomes,
+    errors: [],
+    departures: [],
+    submit(label, kind, count, by) {
+      const submission = { label, kind, count, by, job: null, isAccepted: false, endedFor: new Set<string>() }
+      submissions.set(label, submission)
+      return submission
+    },
+    take(actor, event) {
+      if (event.type === 'submitted' || event.type === 'accepted') {
+        const submission = submissions.get(event.label)
+        if (submission === undefined) return
+        submission.job = event.job
+        submission.isAccepted ||= event.type === 'accepted'
+        byJob.set(event.job, submission)
+      } else if (event.type === 'outcome') {
+        const task = `${event.job}/${event.index}`
+        const list = outcomes.get(task) ?? []
+        outcomes.set(task, list)
+        const { at, isAgain } = event
+        list.push({ at, by: actor.name, value: JSON.stringify(event.value), isAgain })
+      } else if (event.type === 'ended') byJob.get(event.job)?.endedFor.add(actor.name)
+      else if (event.type === 'error') history.errors.push({ by: actor.name, message: event.message })
+      else if (event.type === 'gone') {
+        history.departures.push({ at: event.at, by: actor.name, peer: event.peer, cause: event.cause })
+      }
+    },
+  }
+  return history
+}
+
+/** What the history says about the promises. */
+export interface Verdict {
+  readonly tasks: number
+  readonly tasksNotAccepted: number
+  /** Accepted tasks that ended for nobody. */
+  readonly lost: readonly string[]
+  /** Tasks with a value that is not theirs, or that failed. */
+  readonly wrong: readonly string[]
+  /** Tasks whose outcome changed for one reader, or from what the submitter saw. */
+  readonly changed: readonly string[]
+  /** Tasks of which two readers were told different executions. */
+  readonly disagreements: readonly string[]
+  readonly executions: number
+  readonly executionsPerTask: number
+  /** From a kill to the next start of each task that was running there, in milliseconds, sorted. */
+  readonly recoveryMs: readonly number[]
+}
+
+/** Checks a finished history. */
+export function judge(history: History): Verdict {
+  const lost: string[] = []
+  const wrong: string[] = []
+  const changed: string[] = []
+  const disagreements: string[] = []
+  let tasks = 0
+  let tasksNotAccepted = 0
+  const jobs = new Set<string>()
+  for (const submission of history.submissions.values()) {
+    const { job, kind, count, by, isAccepted } = submission
+    if (kind !== 'work') continue
+    if (job === null || !isAccepted) tasksNotAccepted += count
+    else tasks += count
+    if (job === null) continue
+    if (isAccepted) jobs.add(job)
+    for (let index = 0; index < count; index += 1) {
+      const task = `${job}/${index}`
+      const told = history.outcomes.get(task) ?? []
+      if (told.length === 0 && isAccepted) lost.push(task)
+      const bad = told.find(({ value }) => !value.startsWith(`[${index},`))
+      if (bad !== undefined) wrong.push(`${task}: ${bad.value}`)
+      if (changes(told, by)) changed.push(`${task}: ${told.map((one) => `${one.by}=${one.value}`).join(' ')}`)
+      else if (new Set(told.map(({ value }) => value)).size > 1) disagreements.push(task)
+    }
+  }
+  const executions = history.starts.filter(({ task }) => jobs.has(jobOf(task))).length
+  const executionsPerTask = tasks === 0 ? 0 : executions / tasks
+  const recoveryMs = recoveries(history)
+  return {
+    tasks,
+    tasksNotAccepted,
+    lost,
+    wrong,
+    changed,
+    disagreements,
+    executions,
+    executionsPerTask,
+    recoveryMs,
+  }
+}
+
+function jobOf(task: string): string {
+  return task.slice(0, task.lastIndexOf('/'))
+}
+
+/** One reader was told two values, or somebody was told later what the submitter was not. */
+function changes(told: readonly Told[], submitter: string): boolean {
+  const first = new Map<string, string>()
+  for (const { by, value } of told) {
+    if ((first.get(by) ?? value) !== value) return true
+    first.set(by, value)
+  }
+  const submitted = first.get(submitter)
+  return submitted !== undefined && told.some(({ isAgain, value }) => isAgain && value !== submitted)
+}
+
+function recoveries(history: History): readonly number[] {
+  const found: number[] = []
+  const byTask = new Map<string, Start[]>()
+  for (const start of history.starts) byTask.set(start.task, [...(byTask.get(start.task) ?? []), start])
+  for (const kill of history.kills) {
+    for (const [task, starts] of byTask) {
+      const last = starts.filter(({ at }) => at <= kill.at).at(-1)
+      if (last === undefined || last.peer !== kill.peer) continue
+      if ((history.outcomes.get(task) ?? []).some(({ at }) => at <= kill.at)) continue
+      const next = starts.find(({ at }) => at > kill.at)
+      if (next !== undefined) found.push(next.at - kill.at)
+    }
+  }
+  return found.sort((left, right) => left - right)
+}
+
+/** The value below which a share of the sorted numbers lies; NaN without any. */
+export function percentile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN
+}

@@ -1,0 +1,58 @@
+import { parseArgs } from 'node:util'
+import { type ChaosReport, runChaos } from './run.ts'
+
+// `npm run chaos -- [--minutes 3] [--seed n] [--tasks 2000] [--only text] [--quick] [--json]`
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string' },
+    seed: { type: 'string' },
+    tasks: { type: 'string' },
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+})
+
+function table(report: ChaosReport): string {
+  const { verdict } = report
+  const rows: readonly (readonly [string, string])[] = [
+    ['seed', String(report.seed)],
+    ['faults', `${report.faults} in ${report.seconds.toFixed(0)} s`],
+    ...Object.entries(report.byFault).map(([name, count]) => [`  ${name}`, String(count)] as const),
+    ['tasks accepted', String(verdict.tasks)],
+    ['tasks not accepted in time', String(verdict.tasksNotAccepted)],
+    ['lost', String(verdict.lost.length)],
+    ['wrong', String(verdict.wrong.length)],
+    ['outcomes changed', String(verdict.changed.length)],
+    ['executions per task', verdict.executionsPerTask.toFixed(3)],
+    ['readers told different executions', String(verdict.disagreements.length)],
+    ['recoveries', String(verdict.recoveryMs.length)],
+    ['  p50', `${report.recoveryP50Ms} ms`],
+    ['  p99', `${report.recoveryP99Ms} ms`],
+    ['misbehaving tasks', report.special.map(({ kind, code }) => `${kind}: ${code}`).join(', ')],
+    ['troubles', String(report.troubles.length)],
+  ]
+  const details = [...verdict.lost, ...verdict.wrong, ...verdict.changed, ...report.troubles]
+  return [...rows.map(([name, value]) => `${name.padEnd(50)} ${value}`), ...details].join('\n')
+}
+
+/** What makes a run a failure; times are reported, for a busy machine stretches them. */
+export function isGood({ verdict, troubles }: ChaosReport): boolean {
+  const { lost, wrong, changed } = verdict
+  return lost.length + wrong.length + changed.length + troubles.length === 0
+}
+
+const minutes = Number(values.minutes ?? (values.quick ? 0.5 : 3))
+const report = await runChaos({
+  seed: Number(values.seed ?? Math.floor(Math.random() * 1e9)),
+  durationMs: minutes * 60_000,
+  everyMs: 3_000,
+  tasks: Number(values.tasks ?? Math.round(minutes * 667)),
+  nodes: 3,
+  pages: 3,
+  ...(values.only === undefined ? {} : { only: values.only }),
+  log: values.json ? () => undefined : console.log,
+})
+console.log(values.json ? JSON.stringify(report) : `\n${table(report)}`)
+process.exit(isGood(report) ? 0 : 1)
