@@ -12,17 +12,17 @@ export interface Selection {
 
 export function select(argv: readonly string[]): Selection {
   const flags = new Set(argv.filter((arg) => arg.startsWith('--')))
-  const valueOf = (flag: string): string | null => {
+  const textOf = (flag: string): string | null => {
     const at = argv.indexOf(flag)
     return at === -1 ? null : (argv[at + 1] ?? null)
   }
-  const taken = new Set([valueOf('--place'), valueOf('--pairs')])
+  const taken = new Set([textOf('--place'), textOf('--pairs')])
   const ids = argv.filter((arg) => !arg.startsWith('--') && !taken.has(arg)).flatMap((arg) => arg.split(','))
   const isQuick = flags.has('--quick')
   return {
     ids: ids.length === 0 ? null : new Set(ids.map((id) => (id === 'B1a' ? 'B1' : id))),
-    place: valueOf('--place'),
-    pairs: Number(valueOf('--pairs') ?? (isQuick ? 5 : 15)),
+    place: textOf('--place'),
+    pairs: Number(textOf('--pairs') ?? (isQuick ? 5 : 15)),
     isQuick,
     hasPeers: flags.has('--peers') || !isQuick,
     isJson: flags.has('--json'),

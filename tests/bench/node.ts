@@ -3,6 +3,8 @@ import { isChosen, type Selection } from './arguments.ts'
 import { benchB1, benchB1b, benchB2, benchB4, type Local } from './local.ts'
 import { comlinkNode, piscina, startRawWorker } from './node-workers.ts'
 import { createRaw } from './raw.ts'
+import { remoteBenches } from './remote.ts'
+import { benchB7, benchS2Node, withNodePair } from './rooms.ts'
 import type { Row } from './stats.ts'
 import { meshSystem, workersPerSystem } from './systems.ts'
 
@@ -20,6 +22,17 @@ export function runNode(selection: Selection): Stage[] {
     if (isChosen(selection, id, 'local'))
       stages.push({ ids: [`${id} local`], run: () => withLocal(selection, bench) })
   }
+  for (const [id, bench] of Object.entries(remoteBenches)) {
+    for (const role of ['contributor', 'member'] as const) {
+      if (isChosen(selection, id, 'node'))
+        stages.push({
+          ids: [`${id} node, lender is ${role}`],
+          run: () => withNodePair(selection, role, bench),
+        })
+    }
+  }
+  if (isChosen(selection, 'B7', 'node')) stages.push({ ids: ['B7 node'], run: () => benchB7(selection) })
+  if (isChosen(selection, 'S2', 'node')) stages.push({ ids: ['S2 node'], run: () => benchS2Node(selection) })
   return stages
 }
 

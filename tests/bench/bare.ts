@@ -1,0 +1,119 @@
+/*
+ * A data channel with nothing on top: what the transport itself can do between the same two processes.
+ */
+
+const frameBytes = 64
+const batchFrames = 256
+
+type Answer = (data: unknown) => void
+
+/** Waits until a description holds all candidates: no trickling, so one exchange of texts is enough. */
+async function described(connection: RTCPeerConnection): Promise<string> {
+  if (connection.iceGatheringState !== 'complete') {
+    await new Promise<void>((resolve) => {
+      connection.addEventListener('icegatheringstatechange', () => {
+        if (connection.iceGatheringState === 'complete') resolve()
+      })
+    })
+  }
+  const { type, sdp } = connection.localDescription as RTCSessionDescription
+  return JSON.stringify({ type, sdp })
+}
+
+/** The other process: echoes every message, or counts the bytes of a transfer and says when it is whole. */
+export async function answerBare(connection: RTCPeerConnection, offer: string): Promise<string> {
+  connection.addEventListener('datachannel', ({ channel }) => {
+    channel.binaryType = 'arraybuffer'
+    let left = 0
+    channel.addEventListener('message', ({ data }: MessageEvent) => {
+      if (typeof data === 'string') left = Number(data)
+      else if (left === 0) channel.send(data as ArrayBuffer)
+      else {
+        left -= (data as ArrayBuffer).byteLength
+        if (left <= 0) {
+          left = 0
+          channel.send(new Uint8Array(1))
+        }
+      }
+    })
+  })
+  await connection.setRemoteDescription(JSON.parse(offer) as RTCSessionDescriptionInit)
+  await connection.setLocalDescription(await connection.createAnswer())
+  return described(connection)
+}
+
+/** This process's end of the bare channel. */
+export interface Bare {
+  readonly offer: string
+  accept(answer: string): Promise<void>
+  /** One 64 B message there and back. */
+  ping(): Promise<void>
+  /** Messages of 64 B each, all at once, echoed. Gives messages per second. */
+  each(count: number): Promise<number>
+  /** Messages of 256 frames of 64 B. Gives frames per second. */
+  batched(messages: number): Promise<number>
+  /** Sends `bytes` in messages of 64 KiB. Gives MB/s. */
+  bulk(bytes: number): Promise<number>
+  close(): void
+}
+
+export async function offerBare(connection: RTCPeerConnection): Promise<Bare> {
+  const channel = connection.createDataChannel('bare')
+  channel.binaryType = 'arraybuffer'
+  let onMessage: Answer = () => {}
+  channel.addEventListener('message', ({ data }) => onMessage(data))
+  const opened = new Promise<void>((resolve) => channel.addEventListener('open', () => resolve()))
+  await connection.setLocalDescription(await connection.createOffer())
+  const echoed = (message: Uint8Array<ArrayBuffer>, count: number): Promise<void> =>
+    new Promise((resolve) => {
+      let left = count
+      onMessage = () => {
+        if (--left === 0) resolve()
+      }
+      for (let i = 0; i < count; i++) channel.send(message)
+    })
+  return {
+    offer: await described(connection),
+    async accept(answer) {
+      await connection.setRemoteDescription(JSON.parse(answer) as RTCSessionDescriptionInit)
+      await opened
+    },
+    ping: () => echoed(new Uint8Array(frameBytes), 1),
+    each: async (count) => count / (await secondsOf(() => echoed(new Uint8Array(frameBytes), count))),
+    async batched(messages) {
+      const seconds = await secondsOf(() => echoed(new Uint8Array(frameBytes * batchFrames), messages))
+      return (messages * batchFrames) / seconds
+    },
+    async bulk(bytes) {
+      const seconds = await secondsOf(async () => {
+        const acknowledged = new Promise<void>((resolve) => {
+          onMessage = () => resolve()
+        })
+        await pour(channel, bytes)
+        await acknowledged
+      })
+      return bytes / 1e6 / seconds
+    },
+    close: () => connection.close(),
+  }
+}
+
+async function pour(channel: RTCDataChannel, bytes: number): Promise<void> {
+  const message = new Uint8Array(64 * 1024).fill(1)
+  channel.bufferedAmountLowThreshold = 2 ** 20
+  channel.send(String(bytes))
+  for (let sent = 0; sent < bytes; sent += message.length) {
+    if (channel.bufferedAmount >= 4 * 2 ** 20) {
+      await new Promise<void>((resolve) =>
+        channel.addEventListener('bufferedamountlow', () => resolve(), { once: true }),
+      )
+    }
+    channel.send(message)
+  }
+}
+
+async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now()
+  await work()
+  return (performance.now() - startedAt) / 1000
+}

@@ -1,0 +1,115 @@
+import type { Mesh } from '@shoal/sdk'
+import type { Bare } from './bare.ts'
+import { latency } from './local.ts'
+import { noop } from './ops.ts'
+import { type Contestant, check, paired, type Row, rowsOf } from './stats.ts'
+
+/** Two processes: this one spawns, the other one lends two workers. */
+export interface RemotePair {
+  readonly place: string
+  readonly mesh: Mesh
+  /** The other process's peer. */
+  readonly peer: string
+  readonly bare: Bare
+  readonly pairs: number
+  readonly isQuick: boolean
+  /** What the other one is: `contributor` or `member`. */
+  readonly note: string
+}
+
+/** Resolves when a peer with workers is there; gives its id. */
+export async function lenderOf(mesh: Mesh): Promise<string> {
+  for (;;) {
+    const found = mesh.peers.find((peer) => !peer.isSelf && peer.processors.length > 0)
+    if (found !== undefined) return found.id
+    await new Promise<void>((resolve) => {
+      const stop = mesh.on('peers-changed', () => {
+        stop()
+        resolve()
+      })
+    })
+  }
+}
+
+const count = 10_000
+
+export async function benchB1r(pair: RemotePair): Promise<Row[]> {
+  const { place, peer, bare, note, isQuick } = pair
+  const there = pair.mesh.with({ peer })
+  const contestants: Contestant[] = [
+    { name: 'bare-batched', once: () => bare.batched(200) },
+    { name: 'bare-each', once: () => bare.each(isQuick ? 1000 : 5000) },
+    {
+      name: 'shoal',
+      async once() {
+        const startedAt = performance.now()
+        const tasks: PromiseLike<unknown>[] = []
+        for (let i = 0; i < count; i++) tasks.push(there.spawn(noop, i))
+        const values = (await Promise.all(tasks)) as number[]
+        const seconds = (performance.now() - startedAt) / 1000
+        check(
+          'The sum',
+          values.reduce((a, b) => a + b, 0),
+          (count * (count - 1)) / 2,
+        )
+        return count / seconds
+      },
+    },
+  ]
+  const samples = await paired(Math.min(5, pair.pairs), contestants)
+  const rows = rowsOf({ bench: 'B1r', place, metric: 'rate', unit: 'tasks/s', note }, samples, [
+    'bare-batched',
+  ])
+  const own = rows.find((row) => row.system === 'shoal') as Row
+  return [
+    ...rows,
+    { ...own, metric: 'rate-floor', ratioTo: null, ratio: null, ratioMin: null, ratioMax: null },
+  ]
+}
+
+export async function benchB2r(pair: RemotePair): Promise<Row[]> {
+  const { place, peer, bare, isQuick, note } = pair
+  const there = pair.mesh.with({ peer })
+  const ping = async (i: number): Promise<number> => {
+    await bare.ping()
+    return i
+  }
+  const callers = [
+    { name: 'bare', call: ping },
+    { name: 'shoal', call: (i: number) => there.spawn(noop, i) },
+  ]
+  const rows = await latency({ bench: 'B2r', place }, callers, { blocks: isQuick ? 5 : 20, calls: 100 })
+  return rows.map((row) => ({ ...row, note: `${note}, ${row.note}` }))
+}
+
+export async function benchB5(pair: RemotePair): Promise<Row[]> {
+  const { place, peer, bare, isQuick, note } = pair
+  const there = pair.mesh.with({ peer })
+  const rows: Row[] = []
+  for (const mebibytes of isQuick ? [1, 16] : [1, 16, 64]) {
+    const bytes = mebibytes * 2 ** 20
+    const value = new Uint8Array(bytes).fill(1)
+    const timed = (name: string, run: () => PromiseLike<number>): Contestant => ({
+      name,
+      async once() {
+        const startedAt = performance.now()
+        check('The size', await run(), bytes)
+        return bytes / 1e6 / ((performance.now() - startedAt) / 1000)
+      },
+    })
+    const samples = await paired(isQuick ? 2 : 5, [
+      { name: 'bare', once: () => bare.bulk(bytes) },
+      timed('shoal-argument', () => there.spawn((given: Uint8Array) => given.length, value)),
+      timed('shoal-result', async () => {
+        const made = await there.spawn((size: number) => new Uint8Array(size).fill(1), bytes)
+        return made.length
+      }),
+    ])
+    rows.push(
+      ...rowsOf({ bench: 'B5', place, metric: `${mebibytes} MiB`, unit: 'MB/s', note }, samples, ['bare']),
+    )
+  }
+  return rows
+}
+
+export const remoteBenches = { B1r: benchB1r, B2r: benchB2r, B5: benchB5 } as const
