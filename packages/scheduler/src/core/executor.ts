@@ -202,9 +202,12 @@ export function onRevoke(ctx: StepContext, from: PeerId, message: MessageOf<'rev
 
 export function onAbort(ctx: StepContext, from: PeerId, message: MessageOf<'abort'>): void {
   if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
-  const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
+  stopAttempts(ctx, ctx.state.executor.jobs.get(message.job) as ExecutorJob, message.attempts)
+}
+
+function stopAttempts(ctx: StepContext, job: ExecutorJob, attempts: readonly AttemptRef[]): void {
   const running = new Map<ProcessorId, number[]>()
-  for (const { attempt } of message.attempts) {
+  for (const { attempt } of attempts) {
     const held = job.held.get(attempt)
     if (held === undefined) continue
     if (held.phase === 'running') {
@@ -285,12 +288,21 @@ function newProcessor(): ExecutorProcessor {
   return { queue: new Deque(), running: 0, runningMs: 0, isTimed: false }
 }
 
+/** Nobody has asked after this job for long: its owner forgot it, or died alone. Its slots are for others. */
+function giveUp(ctx: StepContext, id: JobId, job: ExecutorJob): void {
+  const attempts = [...job.held].map(([attempt, held]) => ({ no: held.call.no, attempt }))
+  stopAttempts(ctx, job, attempts)
+  ctx.state.executor.submitting.delete(id)
+}
+
 /** Repeats results that nobody committed, and forgets those that nobody will ever ask for. */
 export function auditExecutor(ctx: StepContext): boolean {
   const { executor, now, config, peers } = ctx.state
   let isBusy = false
   for (const [id, job] of executor.jobs) {
     const isOwnerHere = peers.has(job.owner)
+    const isForgotten = job.owner !== ctx.state.self && now - job.heardAt >= config.orphanResultMs
+    if (isForgotten) giveUp(ctx, id, job)
     for (const [attempt, held] of job.held) {
       if (held.result === null) continue
       const ageMs = now - held.endedAt
@@ -298,7 +310,7 @@ export function auditExecutor(ctx: StepContext): boolean {
       else if (!isOwnerHere && ageMs >= config.orphanResultMs) job.held.delete(attempt)
     }
     if (job.held.size > 0) isBusy = true
-    else if (now - job.heardAt >= config.orphanResultMs) executor.jobs.delete(id)
+    else if (isForgotten) executor.jobs.delete(id)
   }
   for (const [id, attempts] of executor.submitting) {
     const owner = executor.jobs.get(id)?.owner
