@@ -73,6 +73,7 @@ interface Knowledge {
   readonly settled: Map<string, string>
   /** Attempts that came from an owner that this peer knew to be replaced. */
   readonly forbidden: Set<string>
+  readonly accepted: Set<string>
 }
 
 interface Written {
@@ -191,11 +192,16 @@ class WorldHistory implements History {
     if (message.type !== 'assign' && message.type !== 'adopt' && message.type !== 'audit') return
     const known = this.#claimOf(peer, message.job)
     const isOld = known !== undefined && known.epoch > message.epoch
-    if (message.type === 'assign' && isOld) {
+    if (message.type === 'assign') {
+      const { accepted, forbidden } = this.#knows(peer)
       for (const task of message.tasks) {
-        this.#knows(peer).forbidden.add(`${message.job}/${task.no}:${task.attempt} ${from}`)
+        const key = `${message.job}/${task.no}:${task.attempt} ${from}`
+        // The same assignment may have come before, in time.
+        if (!isOld) accepted.add(key)
+        else if (!accepted.has(key)) forbidden.add(key)
       }
-    } else if (from !== id) this.#learnClaim(peer, message.job, { peer: from, epoch: message.epoch })
+    }
+    if (!isOld && from !== id) this.#learnClaim(peer, message.job, { peer: from, epoch: message.epoch })
   }
 
   executed(peer: number, call: Call): number {
@@ -255,7 +261,9 @@ class WorldHistory implements History {
       // An outcome that went down with every disk that had it cannot be told to anybody.
       const isLost = this.#outcomeHolders.get(key)?.size === 0
       const ref = this.#refs.get(key)
-      if (holding.size > 0 && !isLost && ref !== undefined) refs.push(ref)
+      // Children matter to their parent's attempt alone: when that is superseded, so are they.
+      const isChild = this.#specs.get(key)?.parent !== null
+      if (holding.size > 0 && !isLost && !isChild && ref !== undefined) refs.push(ref)
     }
     return refs
   }
@@ -369,5 +377,6 @@ function newKnowledge(): Knowledge {
     claimed: new Set(),
     settled: new Map(),
     forbidden: new Set(),
+    accepted: new Set(),
   }
 }

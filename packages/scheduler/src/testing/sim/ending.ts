@@ -166,6 +166,13 @@ function checkForgotten(world: World): void {
   const sent = net.sent
   advance(world, quietMs)
   if (net.sent > sent) history.violate('quiet', `${net.sent - sent} messages are sent when all is over`)
+  for (const peer of world.peers) {
+    if (peer?.gate.state !== 'running') continue
+    for (const [job, { held, owner }] of peer.runtime.state.executor.jobs) {
+      if (held.size === 0) continue
+      history.violate('forgotten', `p${peer.index} holds ${held.size} attempts of ${job} for ${owner}`)
+    }
+  }
   for (const member of liveMembers(world)) {
     for (const job of member.runtime.jobs()) {
       history.violate(
@@ -194,7 +201,8 @@ function checkLeftovers(world: World): void {
       world.history.violate('leftovers', `p${peer.index} holds attempts of ${job} for ${owner}: ${attempts}`)
     }
     for (const [job, attempts] of executor.submitting) {
-      if (attempts.size > 0)
+      const owner = executor.jobs.get(job)?.owner
+      if (attempts.size > 0 && owner !== undefined && peers.has(owner))
         world.history.violate('leftovers', `p${peer.index} still submits children to ${job}`)
     }
   }

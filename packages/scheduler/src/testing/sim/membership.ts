@@ -1,3 +1,4 @@
+import type { LeaveCause } from '../../ports.ts'
 import type { SimLoop } from './clock.ts'
 import type { Endpoint, Session, SimNetwork } from './network.ts'
 import type { SimRng } from './rng.ts'
@@ -36,7 +37,7 @@ export function createSimMembership(
     !net.isClogged(from.index, to.index)
 
   /** Declares the other side of a session gone, at one end. */
-  const close = (session: Session, end: 0 | 1, cause: 'left' | 'dead'): void => {
+  const close = (session: Session, end: 0 | 1, cause: LeaveCause): void => {
     if (session.isClosed[end]) return
     session.isClosed[end] = true
     const observer = session.ends[end]
@@ -98,7 +99,7 @@ export function createSimMembership(
     if (wasAsleep[observerIndex]) session.heardAt[end] = loop.now()
     const hears = canHear(subject, observer)
     if (hears && session.isClosed[1 - end]) {
-      close(session, end, 'dead')
+      close(session, end, 'fenced')
       return
     }
     if (hears) session.heardAt[end] = loop.now()

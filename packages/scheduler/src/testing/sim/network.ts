@@ -268,7 +268,11 @@ export function createSimNetwork(
       for (let next = session.replicaNext[end]; parked.has(next); next = ++session.replicaNext[end]) {
         const bytes = parked.get(next) as Uint8Array
         parked.delete(next)
-        for (const listener of [...to.sinks.replica]) listener(from.id, bytes)
+        // Each in a turn of its own, as a socket gives them.
+        loop.at(loop.now(), to.gate, () => {
+          if (!session.isInView[end]) return
+          for (const listener of [...to.sinks.replica]) listener(from.id, bytes)
+        })
       }
     }
     const start = (): void => {

@@ -233,7 +233,7 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
         const lines = [...logs]
           .filter(([, log]) => log.length > 0)
           .map(([writer, log]) => `${writer} ${log.map(contentOf).join(' ')}`)
-        hashes.set(document, hashText(lines.sort().join('\n')).toString(16))
+        if (lines.length > 0) hashes.set(document, hashText(lines.sort().join('\n')).toString(16))
       }
       return hashes
     },
