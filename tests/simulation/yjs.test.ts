@@ -2,7 +2,7 @@ import { runWorld, type SimMode } from '@shoal/scheduler/testing'
 import { expect, test } from 'vitest'
 import { createYjsReplica } from './yjs-replica.ts'
 
-const perPart = 30
+const perPart = 10
 
 test.each(
   (['liveness', 'safety'] as const).flatMap((mode) =>
