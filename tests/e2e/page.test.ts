@@ -92,6 +92,7 @@ test('the room goes on while the meeting point is away, and the page says so', a
   await second.page.getByLabel('Detail').selectOption('Quick')
   await second.page.getByRole('button', { name: 'Start' }).click()
   await waitForPicture(second.page, 1)
+  await waitForPicture(first.page, 1)
   expect(await auditPage(second.page)).toEqual([])
   // The script of the workers was on the host: the page must not claim to lend.
   await second.page.getByRole('switch', { name: 'Contribute' }).click()

@@ -33,6 +33,8 @@ export const limits = {
   chunkFrameBytes: 65_536,
   /** High watermark of a bulk link, in bytes: more made cold links three times slower. */
   bulkBufferedBytesMax: 262_144,
+  /** High watermark for chunks on a control link, in bytes: a heartbeat waits behind this and one chunk at most. */
+  controlChunksBufferedBytesMax: 65_536,
   /** Bytes that a sender may have on the way before the receiver says that it took them in. */
   bulkWindowBytes: 1_048_576,
   /** Bytes being put together from chunks, over all peers; above it receivers give no credit. */

@@ -321,6 +321,8 @@ class PeerTable implements Peers {
     const bulk = createBulk({
       clock,
       budget: this.#budget,
+      control: pipe,
+      isOnline: () => transport.isOnline,
       dial: () => transport.dial(address, 'bulk'),
       announce: (token, { binding }) =>
         session.sendTicket({

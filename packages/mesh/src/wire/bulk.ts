@@ -1,9 +1,7 @@
-import type { Clock, CloseReason, Link } from '@shoal/scheduler'
-import { ShoalError } from '@shoal/scheduler'
+import { type Clock, type Link, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import { packBody } from './body.ts'
-import { type Budget, createIntake, encodeChunk, type Intake } from './chunks.ts'
-import { readCredit } from './control.ts'
+import { createLine, type Line, type Transfer } from './bulk-line.ts'
+import type { Budget } from './chunks.ts'
 import { type FrameType, frameTypes } from './frames.ts'
 import { createPipe, type Pipe } from './pipe.ts'
 
@@ -11,6 +9,10 @@ export interface BulkOptions {
   readonly clock: Clock
   /** Bytes being put together, shared by all peers. */
   readonly budget: Budget
+  /** The peer's authenticated control link: takes the chunks while no bulk link can be had. */
+  readonly control: Pipe
+  /** Whether a dial has a chance now; while it has none, nothing waits for one. */
+  isOnline(): boolean
   dial(): Promise<Link>
   /** Says over the control link that this bulk link is ours: the token is used once. */
   announce(token: Uint8Array, link: Link): void
@@ -25,8 +27,9 @@ export interface BulkOptions {
 }
 
 /**
- * Large bodies to and from one peer, over links that are opened when first needed. Bodies arrive in
- * the order in which they were sent, each once, also across a link that broke, or they are reported.
+ * Large bodies to and from one peer, over links that are opened when first needed, or over the control
+ * link while none can be opened. Bodies arrive in the order in which they were sent, each once, also
+ * across a link that broke; none is given up while the control link lives.
  */
 export interface Bulk {
   send(type: FrameType, body: Uint8Array): void
@@ -34,32 +37,17 @@ export interface Bulk {
   isBusyWith(type: FrameType): boolean
   /** Takes over a link that the other side opened and that is known to be its. */
   adopt(pipe: Pipe): void
+  /** A chunk, or credit for one, that came over the control link. */
+  onControlFrame(type: FrameType, body: Uint8Array): void
   /** Does what is due: time-outs and idle links. */
   tick(): void
   close(): void
 }
 
-interface Transfer {
-  readonly id: number
-  readonly type: FrameType
-  readonly body: Uint8Array
-  startedAt: number
-  sentBytes: number
-}
-
-/** One bulk link. Both directions may use it. */
-interface Line {
-  readonly pipe: Pipe
-  readonly isOurs: boolean
-  readonly intake: Intake
-  sentBytes: number
-  creditedBytes: number
-  usedAt: number
-}
-
-/** Links that may fail one after the other before what waits is given up. */
-const attemptsMax = 4
-const retryMs = 300
+/** A dial that takes longer does not hold up what waits: it goes over the control link. In milliseconds. */
+const slowDialMs = 2_000
+/** Pause after a dial that failed, in milliseconds. */
+const dialAgainMs = 3_000
 /** Transfers below this say more about the round trip than about the link. */
 const measuredBytesMin = 131_072
 
@@ -69,7 +57,11 @@ export function createBulk(options: BulkOptions): Bulk {
 
 class LinkedBulk implements Bulk {
   readonly #options: BulkOptions
+  /** Bulk links. */
   readonly #lines = new Set<Line>()
+  readonly #control: Line
+  /** Where the last transfer went: what is under way there ends before another line is used. */
+  #line: Line | null = null
   /** Sent or not, but not yet taken in by the other side; in order. */
   readonly #waiting: Transfer[] = []
   /** The other side's last body that was taken in (or refused): survives broken links. */
@@ -78,11 +70,15 @@ class LinkedBulk implements Bulk {
   #cursor = 0
   #nextId = 1
   #isDialling = false
-  #failures = 0
+  #dialAt = Number.NEGATIVE_INFINITY
+  /** Whether no bulk link came about when one was last needed: the control link does its work. */
+  #isBlocked = false
   #isClosed = false
 
   constructor(options: BulkOptions) {
     this.#options = options
+    this.#control = this.#createLine(options.control, { isControl: true, isOurs: false })
+    options.control.link.onDrain(() => this.#pump())
   }
 
   send(type: FrameType, body: Uint8Array): void {
@@ -105,15 +101,17 @@ class LinkedBulk implements Bulk {
     this.#pump()
   }
 
+  onControlFrame(type: FrameType, body: Uint8Array): void {
+    if (!this.#isClosed) this.#onFrame(this.#control, type, body)
+  }
+
   tick(): void {
+    if (this.#isClosed) return
     const now = this.#options.clock.now()
+    this.#control.tick(now)
     for (const line of [...this.#lines]) {
-      const late = line.intake.dropLate(now)
-      if (late !== null) {
-        line.pipe.refuse(late)
-        this.#credit(line)
-      }
-      const isIdle = this.#waiting.length === 0 && !line.intake.isBusy
+      line.tick(now)
+      const isIdle = this.#waiting.length === 0 && !line.isBusy
       // The one who opened it closes it; the other one only if that fails.
       if (isIdle && now - line.usedAt > limits.bulkIdleMs * (line.isOurs ? 1 : 2)) line.pipe.close()
     }
@@ -123,53 +121,62 @@ class LinkedBulk implements Bulk {
   close(): void {
     this.#isClosed = true
     this.#waiting.length = 0
-    for (const line of [...this.#lines]) {
-      line.intake.close()
+    this.#cursor = 0
+    const lines = [...this.#lines]
+    this.#lines.clear()
+    this.#control.close()
+    for (const line of lines) {
+      line.close()
       line.pipe.close()
     }
-    this.#lines.clear()
   }
 
   #pump(): void {
     if (this.#isClosed || this.#cursor >= this.#waiting.length) return
-    const line = this.#lines.values().next().value
-    if (line === undefined) {
-      this.#connect()
-      return
-    }
+    const best = this.#bestLine()
     for (; this.#cursor < this.#waiting.length; this.#cursor++) {
-      if (!this.#sendOn(line, this.#waiting[this.#cursor] as Transfer)) return
+      const transfer = this.#waiting[this.#cursor] as Transfer
+      // A body must not overtake those that are under way elsewhere: they would count as over.
+      if (transfer.sentBytes === 0 && this.#line !== best) {
+        if (best === null || this.#cursor > 0) return
+        this.#line = best
+      }
+      if (this.#line === null || !this.#line.send(transfer)) return
     }
   }
 
-  /** `false`: the line takes no more for now. */
-  #sendOn(line: Line, transfer: Transfer): boolean {
-    const { clock } = this.#options
-    while (transfer.sentBytes < transfer.body.length) {
-      if (line.sentBytes - line.creditedBytes >= limits.bulkWindowBytes) return false
-      if (line.pipe.link.bufferedBytes >= limits.bulkBufferedBytesMax) return false
-      if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
-      const chunk = encodeChunk(transfer.id, transfer.type, transfer.body, transfer.sentBytes)
-      line.pipe.send(frameTypes.chunk, chunk.frame)
-      transfer.sentBytes += chunk.bytes
-      line.sentBytes += chunk.bytes
-      line.usedAt = clock.now()
-    }
-    return true
+  /** `null`: wait for the dial that is under way. */
+  #bestLine(): Line | null {
+    const line = this.#lines.values().next().value
+    if (line !== undefined) return line
+    this.#connect()
+    if (!this.#options.isOnline()) this.#isBlocked = true
+    return this.#isBlocked ? this.#control : null
   }
 
   #connect(): void {
-    if (this.#isDialling || this.#isClosed) return
+    const { clock, dial } = this.#options
+    const now = clock.now()
+    if (this.#isDialling || now < this.#dialAt) return
     this.#isDialling = true
-    this.#options.dial().then(
+    const cancel = clock.setTimer(now + slowDialMs, () => {
+      this.#isBlocked = true
+      this.#pump()
+    })
+    const settle = (): void => {
+      cancel()
+      this.#isDialling = false
+    }
+    dial().then(
       (link) => {
-        this.#isDialling = false
+        settle()
         if (this.#isClosed) link.close()
         else this.#opened(link)
       },
-      (error: unknown) => {
-        this.#isDialling = false
-        this.#failed(error)
+      () => {
+        settle()
+        this.#failed()
+        this.#pump()
       },
     )
   }
@@ -184,27 +191,17 @@ class LinkedBulk implements Bulk {
     this.#pump()
   }
 
-  #failed(cause: unknown): void {
-    if (this.#isClosed || this.#waiting.length === 0) return
-    const { clock } = this.#options
-    if (++this.#failures < attemptsMax) {
-      clock.setTimer(clock.now() + retryMs * this.#failures, () => this.#pump())
-      return
-    }
-    this.#failures = 0
-    this.#cursor = 0
-    const lost = this.#waiting.splice(0)
-    const text = `Cannot send large messages as a bulk link must come about: ${lost.length} were dropped`
-    this.#options.onRefused(new ShoalError('E_DIAL', text, { cause }))
+  #failed(): void {
+    this.#isBlocked = true
+    this.#dialAt = this.#options.clock.now() + dialAgainMs
   }
 
   #addLine(pipe: Pipe, isOurs: boolean): void {
-    const { clock, budget } = this.#options
-    const intake = createIntake({ clock, budget, taken: this.#taken })
-    const line: Line = { pipe, isOurs, intake, sentBytes: 0, creditedBytes: 0, usedAt: clock.now() }
+    const line = this.#createLine(pipe, { isControl: false, isOurs })
     this.#lines.add(line)
+    this.#isBlocked = false
     pipe.link.onDrain(() => this.#pump())
-    pipe.onClose((reason) => this.#dropLine(line, reason))
+    pipe.onClose(() => this.#dropLine(line))
     pipe.setReader({
       bytesMax: limits.chunkFrameBytes,
       framesPerS: limits.memberFramesPerS,
@@ -212,64 +209,51 @@ class LinkedBulk implements Bulk {
     })
   }
 
+  #createLine(pipe: Pipe, kind: { readonly isControl: boolean; readonly isOurs: boolean }): Line {
+    const { clock, budget, deliver } = this.#options
+    const mayTake = (line: Line): boolean => this.#mayTake(line)
+    return createLine({ ...kind, pipe, clock, budget, deliver, taken: this.#taken, mayTake })
+  }
+
   /** What was on the way is sent again over the next link: the other side knows what it has. */
-  #dropLine(line: Line, reason: CloseReason): void {
+  #dropLine(line: Line): void {
     if (!this.#lines.delete(line)) return
-    line.intake.close()
-    for (const transfer of this.#waiting) transfer.sentBytes = 0
-    this.#cursor = 0
-    if (line.sentBytes > 0) this.#failed(reason)
+    line.close()
+    if (!line.isProven) this.#failed()
+    if (line === this.#line) {
+      this.#line = null
+      for (const transfer of this.#waiting) transfer.sentBytes = 0
+      this.#cursor = 0
+    }
+    this.#pump()
+  }
+
+  /**
+   * A sender leaves a line with a body half sent only when that line broke, and the first chunk elsewhere may
+   * be here before the word of it. The control link is never left so: the session would end with it.
+   */
+  #mayTake(line: Line): boolean {
+    if (this.#isClosed) return false
+    if (!line.isControl && this.#control.isHalf) {
+      line.pipe.close()
+      return false
+    }
+    for (const other of [...this.#lines]) if (other !== line && other.isHalf) other.pipe.close()
+    return true
   }
 
   #onFrame(line: Line, type: FrameType, body: Uint8Array): void {
-    line.usedAt = this.#options.clock.now()
     this.#options.onLife()
     if (type === frameTypes.credit) this.#onCredit(line, body)
-    else if (type === frameTypes.chunk) this.#onChunk(line, body)
+    else if (type === frameTypes.chunk) line.onChunk(body)
     else if (type !== frameTypes.refused) {
       const text = `Cannot read a frame as a bulk link carries chunks only: current value is ${type}`
       throw new ShoalError('E_TYPE', text)
     }
   }
 
-  #onChunk(line: Line, body: Uint8Array): void {
-    if (line.intake.mustWait(body)) {
-      this.#wait(line, body)
-      return
-    }
-    try {
-      const whole = line.intake.take(body)
-      if (whole !== null) this.#options.deliver(whole.type, whole.body)
-    } finally {
-      if (line.intake.isOverdrawn) line.pipe.close()
-      else this.#credit(line)
-    }
-  }
-
-  /** No memory: nothing more is read, and no credit given, until another body is done. */
-  #wait(line: Line, body: Uint8Array): void {
-    line.pipe.hold()
-    this.#options.budget.onFreed(() => {
-      if (!this.#lines.has(line)) return
-      try {
-        this.#onChunk(line, body)
-      } catch (error) {
-        line.pipe.refuse(error)
-      }
-      if (!line.intake.mustWait(body)) line.pipe.release()
-    })
-  }
-
-  /** Every quarter of the window, and at each end of a body. */
-  #credit(line: Line): void {
-    const due = line.intake.creditDue()
-    if (due !== null) line.pipe.send(frameTypes.credit, packBody([due, this.#taken.lastTransfer]))
-  }
-
   #onCredit(line: Line, body: Uint8Array): void {
-    const { takenBytes, lastTransfer } = readCredit(body)
-    line.creditedBytes = Math.min(line.sentBytes, Math.max(line.creditedBytes, takenBytes))
-    this.#failures = 0
+    const lastTransfer = line.onCredit(body)
     while (this.#waiting[0] !== undefined && this.#waiting[0].id <= lastTransfer) {
       const done = this.#waiting.shift() as Transfer
       if (this.#cursor > 0) this.#cursor--

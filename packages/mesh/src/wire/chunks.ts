@@ -129,6 +129,7 @@ class ChunkIntake implements Intake {
   }
 
   mustWait(frame: Uint8Array): boolean {
+    this.#dropOver()
     if (this.#assembly !== null || frame.length <= chunkHeaderBytes) return false
     const { transfer, index, total } = readHeader(frame)
     if (transfer <= this.#taken.lastTransfer || index !== 0 || total > limits.messageBytesMax) return false
@@ -138,8 +139,13 @@ class ChunkIntake implements Intake {
   take(frame: Uint8Array): { readonly type: FrameType; readonly body: Uint8Array } | null {
     const chunk = readHeader(frame)
     this.#receivedBytes += chunk.bytes.length
+    this.#dropOver()
     // What is over stays over: the rest of a dropped transfer, or one sent again over a new link.
-    if (chunk.transfer <= this.#taken.lastTransfer) return null
+    if (chunk.transfer <= this.#taken.lastTransfer) {
+      // Its sender has not heard of that, perhaps as the link broke that should have told it.
+      this.#toldTransfer = 0
+      return null
+    }
     const one = this.#assembly ?? this.#begin(chunk)
     this.#checkNext(one, chunk)
     one.body.set(chunk.bytes, one.gotBytes)
@@ -171,8 +177,9 @@ class ChunkIntake implements Intake {
   }
 
   close(): void {
-    if (this.#assembly !== null) this.#budget.free(this.#assembly.body.length)
+    const ended = this.#assembly
     this.#assembly = null
+    if (ended !== null) this.#budget.free(ended.body.length)
   }
 
   #begin(chunk: ChunkHeader): Assembly {
@@ -224,6 +231,11 @@ class ChunkIntake implements Intake {
   #refuse(transfer: number, reason: string): never {
     this.#end(transfer)
     throw new ShoalError('E_CHUNK', `Cannot take a chunk as ${reason}`)
+  }
+
+  /** The same body came whole over another link meanwhile. */
+  #dropOver(): void {
+    if (this.#assembly !== null && this.#assembly.transfer <= this.#taken.lastTransfer) this.close()
   }
 
   /** The transfer is over, well or not: its sender is told with the next credit. */

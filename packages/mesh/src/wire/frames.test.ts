@@ -61,6 +61,8 @@ function createBench(role: 'member' | 'contributor' = 'member'): Bench {
   const bulk = createBulk({
     clock,
     budget: createBudget(),
+    control: pipe,
+    isOnline: () => true,
     dial: () => Promise.reject(new Error('not here')),
     announce: ignore,
     random: (length) => new Uint8Array(length),
@@ -181,7 +183,7 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
   })
 
   test('an unknown type, and one that has no place: E_TYPE', async () => {
-    for (const type of [200, frameTypes.chunk, frameTypes.hello]) {
+    for (const type of [200, frameTypes.bulkHello, frameTypes.hello]) {
       const bench = createBench()
       await bench.frame(type, goodBody)
       await check(bench, 'E_TYPE')

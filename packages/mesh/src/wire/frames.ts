@@ -35,9 +35,9 @@ export const frameTypes = {
   bulkOpen: 32,
   /** First on every bulk link: the token, raw. */
   bulkHello: 33,
-  /** Over bulk: a piece of a large body; binary, see `wire/bulk.ts`. */
+  /** Over bulk, or over control while no bulk link can be had: a piece of a large body; see `wire/chunks.ts`. */
   chunk: 34,
-  /** Over bulk: `[bytesTaken, lastTransferTaken]`, both counted from the link's start. */
+  /** Over the link of the chunks: `[bytesTaken, lastTransferTaken]`, the bytes counted from its start. */
   credit: 35,
 } as const
 

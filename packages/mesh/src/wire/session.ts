@@ -126,7 +126,10 @@ export function createSession(options: SessionOptions): Session {
   pipe.setReader({
     bytesMax: limits.controlBytesMax,
     framesPerS: remote.role === 'member' ? limits.memberFramesPerS : limits.contributorFramesPerS,
-    onFrame: incoming.onFrame,
+    onFrame(type, body) {
+      if (type === frameTypes.chunk || type === frameTypes.credit) bulk.onControlFrame(type, body)
+      else incoming.onFrame(type, body)
+    },
   })
   const now = (type: FrameType, body: Uint8Array): void => pipe.send(type, body)
   return {

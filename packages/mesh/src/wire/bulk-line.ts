@@ -1,0 +1,201 @@
+import { type Clock, ShoalError } from '@shoal/scheduler'
+import { limits } from '../limits.ts'
+import { packBody } from './body.ts'
+import { type Budget, createIntake, encodeChunk, type Intake } from './chunks.ts'
+import { readCredit } from './control.ts'
+import { type FrameType, frameTypes } from './frames.ts'
+import type { Pipe } from './pipe.ts'
+
+/** A large body on its way out. */
+export interface Transfer {
+  readonly id: number
+  readonly type: FrameType
+  readonly body: Uint8Array
+  startedAt: number
+  sentBytes: number
+}
+
+export interface LineOptions {
+  readonly pipe: Pipe
+  /** Whether this is the control link itself: its other frames must not wait for chunks. */
+  readonly isControl: boolean
+  /** Whether this side opened the link. */
+  readonly isOurs: boolean
+  readonly clock: Clock
+  readonly budget: Budget
+  /** The other side's last body that is over, well or not; shared by the lines of one peer. */
+  readonly taken: { lastTransfer: number }
+  /** Whether the next chunk of this line may be taken: a line that its sender left must not go on. */
+  mayTake(line: Line): boolean
+  /** A whole body arrived; what this throws is a refusal. */
+  deliver(type: FrameType, body: Uint8Array): void
+}
+
+/** Chunks and credit over one link. Both directions may use it. */
+export interface Line {
+  readonly pipe: Pipe
+  readonly isControl: boolean
+  readonly isOurs: boolean
+  /** Whether a body is half here. */
+  readonly isHalf: boolean
+  /** Whether something of the other side's is half here, or waits for memory. */
+  readonly isBusy: boolean
+  /** Whether the other side ever used the link: before, it may not even have accepted it. */
+  readonly isProven: boolean
+  readonly usedAt: number
+  /** Sends what credit and watermark allow; `false`: the line takes no more for now. */
+  send(transfer: Transfer): boolean
+  onChunk(frame: Uint8Array): void
+  /** @returns the last of our transfers that is over, well or not */
+  onCredit(frame: Uint8Array): number
+  /** Gives up a body whose next chunk is late. */
+  tick(now: number): void
+  /** Frees what is half here. The link itself stays as it is. */
+  close(): void
+}
+
+export function createLine(options: LineOptions): Line {
+  return new ChunkLine(options)
+}
+
+class ChunkLine implements Line {
+  readonly pipe: Pipe
+  readonly isControl: boolean
+  readonly isOurs: boolean
+  readonly #options: LineOptions
+  readonly #intake: Intake
+  /** Chunks that wait for memory: at most what their sender had credit for. */
+  readonly #kept: Uint8Array[] = []
+  #keptBytes = 0
+  #sentBytes = 0
+  #creditedBytes = 0
+  #isProven = false
+  #usedAt: number
+  #isClosed = false
+
+  constructor(options: LineOptions) {
+    this.pipe = options.pipe
+    this.isControl = options.isControl
+    this.isOurs = options.isOurs
+    this.#options = options
+    this.#intake = createIntake(options)
+    this.#usedAt = options.clock.now()
+  }
+
+  get isHalf(): boolean {
+    return this.#intake.isBusy
+  }
+
+  get isBusy(): boolean {
+    return this.#intake.isBusy || this.#kept.length > 0
+  }
+
+  get isProven(): boolean {
+    return this.#isProven
+  }
+
+  get usedAt(): number {
+    return this.#usedAt
+  }
+
+  send(transfer: Transfer): boolean {
+    const { clock } = this.#options
+    const { link } = this.pipe
+    const bufferedBytesMax = this.isControl
+      ? limits.controlChunksBufferedBytesMax
+      : limits.bulkBufferedBytesMax
+    while (transfer.sentBytes < transfer.body.length) {
+      if (this.#sentBytes - this.#creditedBytes >= limits.bulkWindowBytes) return false
+      // Not at the limit itself: a link tells that it drained when it was above its low watermark.
+      if (link.bufferedBytes > bufferedBytesMax) return false
+      if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
+      const chunk = encodeChunk(transfer.id, transfer.type, transfer.body, transfer.sentBytes)
+      this.pipe.send(frameTypes.chunk, chunk.frame)
+      transfer.sentBytes += chunk.bytes
+      this.#sentBytes += chunk.bytes
+      this.#usedAt = clock.now()
+    }
+    return true
+  }
+
+  onChunk(frame: Uint8Array): void {
+    this.#used()
+    if (this.#kept.length === 0 && !this.#intake.mustWait(frame)) this.#take(frame)
+    else this.#keep(frame)
+  }
+
+  onCredit(frame: Uint8Array): number {
+    this.#used()
+    const { takenBytes, lastTransfer } = readCredit(frame)
+    this.#creditedBytes = Math.min(this.#sentBytes, Math.max(this.#creditedBytes, takenBytes))
+    return lastTransfer
+  }
+
+  tick(now: number): void {
+    const late = this.#intake.dropLate(now)
+    if (late === null) return
+    this.pipe.refuse(late)
+    this.#credit()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#kept.length = 0
+    this.#intake.close()
+  }
+
+  #used(): void {
+    this.#isProven = true
+    this.#usedAt = this.#options.clock.now()
+  }
+
+  #take(frame: Uint8Array): void {
+    if (!this.#options.mayTake(this)) return
+    try {
+      const whole = this.#intake.take(frame)
+      if (whole !== null) this.#options.deliver(whole.type, whole.body)
+    } finally {
+      if (this.#intake.isOverdrawn) this.pipe.end(overdrawnError(limits.bulkWindowBytes))
+      else this.#credit()
+    }
+  }
+
+  /** No memory: no credit is given until another body is done, but other frames are still read. */
+  #keep(frame: Uint8Array): void {
+    this.#kept.push(frame)
+    this.#keptBytes += frame.length
+    if (this.#keptBytes > limits.heldBytesMax) this.pipe.end(overdrawnError(limits.heldBytesMax))
+    else if (this.#kept.length === 1) this.#options.budget.onFreed(() => this.#takeKept())
+  }
+
+  #takeKept(): void {
+    while (!this.#isClosed && this.#kept[0] !== undefined) {
+      const frame = this.#kept[0]
+      if (this.#intake.mustWait(frame)) {
+        this.#options.budget.onFreed(() => this.#takeKept())
+        return
+      }
+      this.#kept.shift()
+      this.#keptBytes -= frame.length
+      try {
+        this.#take(frame)
+      } catch (error) {
+        this.pipe.refuse(error)
+      }
+    }
+  }
+
+  /** Every quarter of the window, and at each end of a body. */
+  #credit(): void {
+    const due = this.#isClosed ? null : this.#intake.creditDue()
+    if (due === null) return
+    this.pipe.send(frameTypes.credit, packBody([due, this.#options.taken.lastTransfer]))
+  }
+}
+
+function overdrawnError(bytesMax: number): ShoalError {
+  return new ShoalError(
+    'E_LIMIT',
+    `Cannot take more chunks as their sender must wait for credit: more than ${bytesMax} bytes came`,
+  )
+}
