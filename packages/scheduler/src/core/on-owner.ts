@@ -52,14 +52,30 @@ function answerNonOwner(
 
 function applyResult(ctx: StepContext, job: JobState, from: PeerId, result: AttemptResult): void {
   const task = taskAt(job, result.no)
-  if (task === undefined || isFinal(task.status)) return
+  if (task === undefined) return
+  if (isFinal(task.status)) {
+    tellRefused(ctx, task, 'E_ALREADY_DONE', from)
+    return
+  }
   const isCurrent = task.status === 'assigned' && task.attempt === result.attempt
   // While a successor still asks around, a result that anybody holds is as good as the assigned one.
   const isAdoptable = job.isAdopting && task.status === 'waiting'
-  if (!isCurrent && !isAdoptable) return
+  // Attempts are numbered per epoch: one that is not the present one is of an older epoch or was taken back.
+  if (!isCurrent && !isAdoptable) {
+    tellRefused(ctx, task, 'E_EPOCH_STALE', from)
+    return
+  }
   const processor = task.processor
-  if (isCurrent && processor !== null && processor.peer.id !== from) return
+  if (isCurrent && processor !== null && processor.peer.id !== from) {
+    tellRefused(ctx, task, 'E_NOT_ASSIGNED', from)
+    return
+  }
   endAttempt(ctx, task, from, processor, result)
+}
+
+/** Ordinary when peers come and go, so it is no error: the task's story tells. */
+function tellRefused(ctx: StepContext, task: TaskState, code: string, from: PeerId): void {
+  ctx.state.story.add(ctx.state.now, task, `result refused (${code}) from`, from)
 }
 
 function endAttempt(
@@ -67,7 +83,7 @@ function endAttempt(
   task: TaskState,
   from: PeerId,
   processor: ProcessorState | null,
-  { outcome, ranMs }: AttemptResult,
+  { attempt, outcome, ranMs }: AttemptResult,
 ): void {
   switch (outcome.status) {
     case 'done':
@@ -78,6 +94,8 @@ function endAttempt(
       makeEnded(ctx, task, { status: 'done', value: outcome.value, processor: processor?.record.id ?? null })
       return
     case 'failed': {
+      if (task.thrownAttempt === attempt) return
+      task.thrownAttempt = attempt
       task.executions++
       const { retryMax, retryBackoffMs } = task.spec.options
       if (task.executions <= retryMax && !finalCodes.has(outcome.error.code ?? '')) {
@@ -147,7 +165,7 @@ export function refuseAttempt(ctx: StepContext, task: TaskState): void {
 }
 
 /** Children of an attempt that will not come back: the next attempt spawns its own. */
-function cancelChildren(ctx: StepContext, task: TaskState): void {
+export function cancelChildren(ctx: StepContext, task: TaskState): void {
   if (task.job.children.size === 0) return
   for (const child of task.job.nested.values()) {
     if (isFinal(child.status)) continue

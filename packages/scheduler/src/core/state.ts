@@ -47,8 +47,13 @@ export class TaskState {
   isRevoking = false
   /** Tasks that the present attempt spawned and that have not ended: it waits for them, most likely. */
   openChildren = 0
+  /** Tasks that the attempt `spawnedBy` has spawned. */
+  spawned = 0
+  spawnedBy = 0
   /** Executions that ended with a throw. */
   executions = 0
+  /** The attempt that threw last: a successor may hear of it from several sides. */
+  thrownAttempt = 0
   refusals = 0
   /** Processors that died while it ran. */
   lostOn: ProcessorId[] | null = null
