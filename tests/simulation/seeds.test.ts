@@ -10,6 +10,8 @@ const regressions: readonly (readonly [what: string, mode: SimMode, seed: number
   ['whoever asked after the end was not told of a correction', 'liveness', 44],
   ['a successor committed a task again whose outcome stood behind its specification', 'safety', 49],
   ['results went to an owner that the documents had replaced', 'liveness', 829],
+  ['a restarted submitter kept its own outcome over its earlier start’s', 'liveness', 10214],
+  ['a successor that heard of a throw twice counted it twice', 'safety', 20494],
   ['a lost profile left a peer without work', 'liveness', 699],
 ]
 

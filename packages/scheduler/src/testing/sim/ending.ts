@@ -169,7 +169,8 @@ function checkForgotten(world: World): void {
   for (const peer of world.peers) {
     if (peer?.gate.state !== 'running') continue
     for (const [job, { held, owner }] of peer.runtime.state.executor.jobs) {
-      if (held.size === 0) continue
+      // Alone in the room it waits for somebody to ask.
+      if (held.size === 0 || peer.runtime.state.peers.size < 2) continue
       history.violate('forgotten', `p${peer.index} holds ${held.size} attempts of ${job} for ${owner}`)
     }
   }
@@ -194,7 +195,7 @@ function checkLeftovers(world: World): void {
     for (const [job, { owner, held }] of executor.jobs) {
       // A job that only its owner knew died with it: what ran for it is kept for a while.
       const isKnown = world.peers.some(
-        (other) => other?.runtime.self === owner && other.runtime.state.jobs.has(job),
+        (other) => other?.runtime.self === owner && other.runtime.state.jobs.get(job)?.isMine,
       )
       if (held.size === 0 || !peers.has(owner) || !isKnown) continue
       const attempts = [...held].map(([attempt, { phase }]) => `${attempt} ${phase}`).join(', ')
