@@ -29,7 +29,7 @@ import {
   errorToRecord,
   type HandleCodec,
   LivePayload,
-  packValue,
+  packShared,
   payloadValue,
   registerHandleCodec,
 } from './values/index.ts'
@@ -307,7 +307,7 @@ export class Engine implements BookKeeper {
   #pack(args: unknown[]): Payload | Outcome {
     if (this.#parts.room === null) return new LivePayload(args)
     try {
-      return new PackedPayload(packValue(args))
+      return new PackedPayload(packShared(args))
     } catch (error) {
       const origin = { job: this.#unsent.id, no: this.#unsentMade }
       return { status: 'failed', error: errorToRecord(error), origin, attempts: 0, peer: null }

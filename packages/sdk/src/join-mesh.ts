@@ -5,7 +5,7 @@ import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
 import { createWorkerHost } from './processors/index.ts'
-import { endOfTurn, reportBug } from './runtime-parts.ts'
+import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
 /**
@@ -95,7 +95,7 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     epoch: room.epoch,
     role,
     name: options.name ?? platform.name,
-    clock,
+    clock: turnClock(clock),
     host,
     network,
     replica,

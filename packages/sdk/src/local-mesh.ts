@@ -11,7 +11,7 @@ import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
 import { createWorkerHost } from './processors/index.ts'
-import { endOfTurn, reportBug } from './runtime-parts.ts'
+import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
 /**
@@ -36,7 +36,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     epoch: 1,
     role: 'member',
     name: options.name ?? platform.name,
-    clock,
+    clock: turnClock(clock),
     host,
     network: null,
     replica: null,

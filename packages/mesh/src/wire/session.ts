@@ -90,6 +90,9 @@ export interface Session {
   close(): void
 }
 
+/** How long a commit may wait for company: far below the time after which results are told again. */
+const commitDelayMs = 20
+
 /** What a contributor may say to a scheduler: it executes and asks, it never owns. */
 const contributorTypes: ReadonlySet<Message['type']> = new Set([
   'profile',
@@ -107,8 +110,21 @@ export function createSession(options: SessionOptions): Session {
   const incoming = createIncoming(options)
   const outgoing = createOutgoing(options)
   let outbox: Message[] = []
+  let isFlushArmed = false
+  let isLaterArmed = false
+
+  /** Nobody waits for a commit: it rides with the next message, or goes alone a little later. */
+  function flushLater(): void {
+    if (isLaterArmed) return
+    isLaterArmed = true
+    clock.setTimer(clock.now() + commitDelayMs, () => {
+      isLaterArmed = false
+      if (outbox.length > 0) flush()
+    })
+  }
 
   function flush(): void {
+    isFlushArmed = false
     const messages = outbox
     outbox = []
     const bodies = packMessages(messages, (_message, error) => options.handlers.onUnsent(error))
@@ -137,8 +153,14 @@ export function createSession(options: SessionOptions): Session {
     pipe,
     bulk,
     sendMessage(message) {
-      if (outbox.length === 0) clock.defer(flush)
       outbox.push(message)
+      if (isFlushArmed) return
+      if (message.type === 'commit') {
+        flushLater()
+        return
+      }
+      isFlushArmed = true
+      queueMicrotask(flush)
     },
     sendReplica: (message) => outgoing.send(frameTypes.replica, message),
     heartbeat: () => now(frameTypes.heartbeat, packBody([clock.now()])),

@@ -1,6 +1,6 @@
 import type { OperationRecord } from '@shoal/scheduler'
 import { missingCapture } from '../code/index.ts'
-import { errorToRecord, type HandleCodec, isCloneSafe, packValue, unpackValue } from '../values/index.ts'
+import { errorToRecord, type HandleCodec, isCloneSafe, packShared, unpackValue } from '../values/index.ts'
 import { BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
 import { flushAfterMs, resultsPerFrameMax } from './limits.ts'
@@ -9,8 +9,10 @@ import {
   type CallExtra,
   type CallFrame,
   type FromWorker,
+  fromWireCalls,
   resultStatus,
   type ToWorker,
+  type WireCalls,
   type WireOutcome,
   type WorkerConfig,
 } from './protocol.ts'
@@ -106,10 +108,11 @@ class BodyRunner implements BodyLink {
   }
 
   #onMessage(message: ToWorker): void {
+    if (isCalls(message)) {
+      this.#enqueue(fromWireCalls(message))
+      return
+    }
     switch (message.type) {
-      case 'run':
-        this.#enqueue(message.calls)
-        break
       case 'load':
         this.#seen.add(message.operation.hash)
         this.#operations[message.index] = this.#loader.load(message.operation)
@@ -290,7 +293,7 @@ class BodyRunner implements BodyLink {
         if (operation.isStateless) this.#outbox.handOver(value)
         this.#end(call, resultStatus.live, value, operation)
       } else {
-        const packed = packValue(value, codec)
+        const packed = packShared(value, codec)
         this.#outbox.handOver(packed)
         this.#end(call, resultStatus.packed, packed, operation)
       }
@@ -392,6 +395,10 @@ function runningCall(
   return { callId, args, extra, startedAt, context: null, isAborted: false, release: null, hasYielded: false }
 }
 
+function isCalls(message: ToWorker): message is WireCalls {
+  return Array.isArray(message)
+}
+
 /** Small whole numbers cross threads cheaper than fractions. */
 function toMicroseconds(ms: number): number {
   return Math.round(ms * 1000)
@@ -403,5 +410,10 @@ function isScalar(value: unknown): boolean {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  try {
+    return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  } catch {
+    // A value that throws when it is looked at: packing it says so.
+    return false
+  }
 }

@@ -38,8 +38,7 @@ export type WireValue = { readonly live: unknown } | { readonly packed: Uint8Arr
 
 /** Calls in columns: numbers cross threads as bytes, and no call costs an object of its own. */
 export interface CallFrame {
-  /** Doubles, as ids outgrow 32 bits. */
-  readonly ids: Float64Array
+  readonly ids: NumberColumn
   /** Of all calls, or of each. */
   readonly operations: number | readonly number[]
   /** Each an array or the packed bytes of one; with `isSingle` each the only argument itself. */
@@ -51,17 +50,64 @@ export interface CallFrame {
 
 /** Results in columns. */
 export interface ResultFrame {
-  readonly ids: Float64Array
+  readonly ids: NumberColumn
   /** `null`: all `resultStatus.live`. */
   readonly statuses: readonly number[] | null
   readonly values: readonly unknown[] | Float64Array
-  readonly microseconds: Float64Array
+  readonly microseconds: NumberColumn
+}
+
+/**
+ * A {@link CallFrame} on its way: the only message to a worker that is a list. Field names would travel
+ * with every message, and cost a round trip a third of its time.
+ */
+export type WireCalls = readonly [
+  ids: NumberColumn,
+  operations: CallFrame['operations'],
+  args: readonly unknown[],
+  isSingle: boolean,
+  extras: CallFrame['extras'],
+]
+
+/** A {@link ResultFrame} on its way: the only message from a worker that is a list. */
+export type WireResults = readonly [
+  ids: NumberColumn,
+  statuses: ResultFrame['statuses'],
+  values: ResultFrame['values'],
+  microseconds: NumberColumn,
+]
+
+export function toWireCalls({ ids, operations, args, isSingle, extras }: CallFrame): WireCalls {
+  return [ids, operations, args, isSingle, extras]
+}
+
+export function fromWireCalls([ids, operations, args, isSingle, extras]: WireCalls): CallFrame {
+  return { ids, operations, args, isSingle, extras }
+}
+
+export function toWireResults({ ids, statuses, values, microseconds }: ResultFrame): WireResults {
+  return [ids, statuses, values, microseconds]
+}
+
+export function fromWireResults([ids, statuses, values, microseconds]: WireResults): ResultFrame {
+  return { ids, statuses, values, microseconds }
+}
+
+/** Numbers on their way: as bytes where there are many, as a list where a buffer would cost more. */
+export type NumberColumn = readonly number[] | Float64Array
+
+/** From this many numbers on a buffer is cheaper than a list. */
+const bufferedFrom = 16
+
+/** Doubles, as ids outgrow 32 bits. */
+export function toColumn(numbers: readonly number[]): NumberColumn {
+  return numbers.length < bufferedFrom ? numbers : new Float64Array(numbers)
 }
 
 export const resultStatus = { live: 0, packed: 1, failed: 2, cancelled: 3, refused: 4 } as const
 
 export type ToWorker =
-  | { readonly type: 'run'; readonly calls: CallFrame }
+  | WireCalls
   | { readonly type: 'load'; readonly index: number; readonly operation: OperationRecord }
   | { readonly type: 'abort'; readonly callIds: readonly number[] }
   /** Give back all that has not started. */
@@ -91,8 +137,8 @@ export interface WireSpawn {
   readonly needs: readonly Need[]
 }
 
-export type FromWorker =
-  | { readonly type: 'results'; readonly results: ResultFrame }
+/** Everything but results. */
+export type WorkerNotice =
   | { readonly type: 'started'; readonly callId: number }
   /** These of an `abort` had started: their bodies were asked to stop. */
   | { readonly type: 'aborting'; readonly callIds: readonly number[] }
@@ -110,3 +156,5 @@ export type FromWorker =
   | { readonly type: 'cancel'; readonly ref: TaskRef; readonly reason: string }
   | { readonly type: 'yield' | 'resume'; readonly callId: number }
   | { readonly type: 'progress'; readonly callId: number; readonly fraction: number }
+
+export type FromWorker = WireResults | WorkerNotice

@@ -1,6 +1,6 @@
 import { errorToRecord } from '../values/index.ts'
 import { transferBytesMin } from './limits.ts'
-import { type FromWorker, type ResultFrame, resultStatus } from './protocol.ts'
+import { type ResultFrame, resultStatus, toColumn, toWireResults, type WireResults } from './protocol.ts'
 import { notSerializable } from './wire-value.ts'
 
 /** Results of a worker that are not told yet. A class for speed: every call goes through it. */
@@ -41,19 +41,19 @@ export class ResultOutbox {
     const transfers = [...this.#transfers]
     this.#transfers = new Set()
     try {
-      this.#port.postMessage({ type: 'results', results } satisfies FromWorker, transfers)
+      this.#port.postMessage(toWireResults(results), transfers)
     } catch {
       this.#flushOneByOne(results)
     }
   }
 
   #take(): ResultFrame {
-    const values = this.#areNumbers ? new Float64Array(this.#values as number[]) : this.#values
+    const values = this.#areNumbers ? toColumn(this.#values as number[]) : this.#values
     const results = {
-      ids: new Float64Array(this.#ids),
+      ids: toColumn(this.#ids),
       statuses: this.#areLive ? null : this.#statuses,
       values,
-      microseconds: new Float64Array(this.#microseconds),
+      microseconds: toColumn(this.#microseconds),
     }
     this.#ids = []
     this.#statuses = []
@@ -67,15 +67,12 @@ export class ResultOutbox {
   /** Some value looked plain and was not (a proxy, a buffer given away twice): find it, send the rest. */
   #flushOneByOne({ ids, statuses, values, microseconds }: ResultFrame): void {
     for (let at = 0; at < ids.length; at++) {
-      const single = (status: number, value: unknown): FromWorker => ({
-        type: 'results',
-        results: {
-          ids: ids.slice(at, at + 1),
-          statuses: [status],
-          values: [value],
-          microseconds: microseconds.slice(at, at + 1),
-        },
-      })
+      const single = (status: number, value: unknown): WireResults => [
+        ids.slice(at, at + 1),
+        [status],
+        [value],
+        microseconds.slice(at, at + 1),
+      ]
       try {
         this.#port.postMessage(single(statuses?.[at] ?? resultStatus.live, values[at]))
       } catch (cause) {

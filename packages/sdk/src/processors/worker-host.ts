@@ -23,7 +23,7 @@ import { systemClock } from './clock.ts'
 import { abortGraceMs, calibrateAfterMs, workersMax } from './limits.ts'
 import { OutcomeRelay } from './outcome-relay.ts'
 import { cancelled, refused } from './pending-calls.ts'
-import type { FromWorker, ResultForm } from './protocol.ts'
+import type { ResultForm, WorkerNotice } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { wireToPayload } from './wire-value.ts'
 import type { WorkerHandle } from './worker-handle.ts'
@@ -266,7 +266,7 @@ class Host implements WorkerHost {
     }
   }
 
-  #onMessage(slot: WorkerSlot, message: FromWorker): void {
+  #onMessage(slot: WorkerSlot, message: WorkerNotice): void {
     switch (message.type) {
       case 'spawn':
         this.#onSpawn(slot, message)
@@ -291,7 +291,7 @@ class Host implements WorkerHost {
     }
   }
 
-  #onSpawn(slot: WorkerSlot, message: Extract<FromWorker, { readonly type: 'spawn' }>): void {
+  #onSpawn(slot: WorkerSlot, message: Extract<WorkerNotice, { readonly type: 'spawn' }>): void {
     const { callId, job, no, attempt } = message
     if (slot.pendingCall(callId) === undefined) return
     const parent = { no, attempt }

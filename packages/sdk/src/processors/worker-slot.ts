@@ -17,11 +17,16 @@ import {
   type CallExtra,
   type CallFrame,
   type FromWorker,
+  fromWireResults,
   type ResultForm,
   type ResultFrame,
   resultStatus,
   type ToWorker,
+  toColumn,
+  toWireCalls,
+  type WireResults,
   type WorkerControl,
+  type WorkerNotice,
 } from './protocol.ts'
 import { notSerializable, payloadToWire } from './wire-value.ts'
 import type { WorkerHandle } from './worker-handle.ts'
@@ -36,7 +41,7 @@ export interface SlotOptions {
   readonly abortGraceMs: number
   readonly onEnded: (ended: readonly CallEnded[]) => void
   /** Everything else that the worker says. */
-  readonly onMessage: (message: FromWorker) => void
+  readonly onMessage: (message: WorkerNotice) => void
   /** The worker is gone: by itself, or as a call had to be stopped. Its calls have ended. */
   readonly onGone: (isCrash: boolean, reason: string) => void
 }
@@ -198,7 +203,7 @@ export class WorkerSlot {
 
   #sendCalls(columns: CallColumns, failed: CallEnded[]): void {
     try {
-      this.post({ type: 'run', calls: toFrame(columns) })
+      this.post(toWireCalls(toFrame(columns)))
     } catch {
       // Something looked plain and was not (a proxy, a buffer given away): find it, send the rest.
       columns.ids.forEach((callId, at) => {
@@ -211,13 +216,13 @@ export class WorkerSlot {
     const args = columns.args[at]
     try {
       const calls: CallFrame = {
-        ids: new Float64Array([callId]),
+        ids: [callId],
         operations: columns.operations[at] as number,
         args: [Array.isArray(args) ? packValue(args) : args],
         isSingle: false,
         extras: columns.extras.slice(at, at + 1),
       }
-      this.post({ type: 'run', calls })
+      this.post(toWireCalls(calls))
     } catch (cause) {
       const call = this.#pending.take(callId)
       if (call !== undefined) failed.push(failedCall(call, errorToRecord(notSerializable(cause))))
@@ -241,10 +246,11 @@ export class WorkerSlot {
 
   #receive(message: FromWorker): void {
     if (this.#isOver) return
+    if (isResults(message)) {
+      this.#results(fromWireResults(message))
+      return
+    }
     switch (message.type) {
-      case 'results':
-        this.#results(message.results)
-        break
       case 'started':
         this.#started(message.callId)
         break
@@ -338,6 +344,10 @@ export class WorkerSlot {
   }
 }
 
+function isResults(message: FromWorker): message is WireResults {
+  return Array.isArray(message)
+}
+
 /** A frame that still grows. */
 interface CallColumns {
   readonly ids: number[]
@@ -366,7 +376,7 @@ function addToFrame(frame: CallColumns, call: Call, operation: SentOperation): v
 function toFrame({ ids, operations, args, extras, isSingle, isPlain }: CallColumns): CallFrame {
   const first = operations[0] as number
   return {
-    ids: new Float64Array(ids),
+    ids: toColumn(ids),
     operations: operations.every((index) => index === first) ? first : operations,
     args: isSingle ? args.map((list) => (list as readonly unknown[])[0]) : args,
     isSingle,

@@ -1,6 +1,6 @@
 export { isCloneSafe } from './clone.ts'
 export { errorFromRecord, errorToRecord } from './error-record.ts'
 export { type HandleCodec, handleCodec, registerHandleCodec } from './handles.ts'
-export { packValue } from './pack.ts'
+export { packShared, packValue } from './pack.ts'
 export { LivePayload, payloadValue } from './payload.ts'
 export { unpackValue } from './unpack.ts'

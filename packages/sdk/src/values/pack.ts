@@ -33,10 +33,40 @@ const plain = '[object Object]'
  * @throws ShoalError `E_NOT_SERIALIZABLE` naming the part that cannot be packed, `E_TOO_LARGE`
  */
 export function packValue(value: unknown, handles: HandleCodec | null = handleCodec()): Uint8Array {
+  return Uint8Array.prototype.slice.call(pack(value, handles))
+}
+
+/**
+ * Packs like {@link packValue}; small results share a buffer with others, so nobody may transfer it away.
+ * For the arguments and results of tasks: they are many.
+ */
+export function packShared(value: unknown, handles: HandleCodec | null = handleCodec()): Uint8Array {
+  return copyOf(pack(value, handles))
+}
+
+/** The packer's own buffer: to be copied before the next call. */
+function pack(value: unknown, handles: HandleCodec | null): Uint8Array {
   const walk: Walk = { around: [], keys: [], handles, bytes: 0 }
   const wire = toWire(value, walk)
-  // A copy of its own: the packer's buffer is shared, and the bytes may be transferred away.
-  return Uint8Array.prototype.slice.call(packr.pack(wire))
+  return packr.pack(wire)
+}
+
+/** Small copies share a slab: a buffer for each would keep the collector busier than the values do. */
+const slabBytes = 8 * 1024
+const slabbedBytesMax = 512
+let slab = new Uint8Array(slabBytes)
+let slabUsed = 0
+
+function copyOf(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > slabbedBytesMax) return Uint8Array.prototype.slice.call(bytes)
+  if (slabUsed + bytes.length > slabBytes) {
+    slab = new Uint8Array(slabBytes)
+    slabUsed = 0
+  }
+  const copy = slab.subarray(slabUsed, slabUsed + bytes.length)
+  slabUsed += bytes.length
+  copy.set(bytes)
+  return copy
 }
 
 /** The value itself when msgpack can write it as it is, else a copy of tagged parts. */
