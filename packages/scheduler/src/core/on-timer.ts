@@ -4,12 +4,20 @@ import type { AttemptRef } from '../model/message.ts'
 import { scopeKey } from '../model/scope.ts'
 import type { Outcome } from '../model/task.ts'
 import type { StepContext } from './context.ts'
+import { armDrop } from './ended.ts'
 import { auditExecutor } from './executor.ts'
 import { requeue } from './jobs.ts'
 import { askForProfiles } from './on-peer.ts'
 import { askForCancels, auditWatches } from './on-user.ts'
 import { type ReadyLane, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
-import { askToAdopt, onAdoptGraceOver, onReclaimDue, onTakeoverDue } from './takeover.ts'
+import {
+  askToAdopt,
+  isOver,
+  onAdoptGraceOver,
+  onReclaimDue,
+  onTakeoverDue,
+  planTakeover,
+} from './takeover.ts'
 import type { TimerAction } from './timers.ts'
 import { makeEnded } from './transitions.ts'
 
@@ -51,6 +59,11 @@ function dropJob(ctx: StepContext, id: JobId): void {
   const { state } = ctx
   const job = state.jobs.get(id)
   if (job?.isEnded !== true) return
+  if (!isOver(job)) {
+    planTakeover(ctx, job, 0)
+    armDrop(ctx, job)
+    return
+  }
   for (const task of tasksOf(job)) {
     if (task.isWatched && task.outcome === null) ctx.settle(refOf(task), forgotten(task))
   }

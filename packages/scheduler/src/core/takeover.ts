@@ -13,7 +13,7 @@ import { addOpenChildren, makeWaiting } from './transitions.ts'
  */
 export function planTakeover(ctx: StepContext, job: JobState, delayMs: number): void {
   const { state } = ctx
-  if (state.role !== 'member' || job.isEnded || job.isMine || isOwnerHere(state, job)) return
+  if (state.role !== 'member' || isOver(job) || job.isMine || isOwnerHere(state, job)) return
   const members = [...state.peers.values()].filter((peer) => peer.role === 'member' && !peer.isSuspected)
   const ranks = rankSuccessors(
     job.id,
@@ -29,6 +29,14 @@ export function unseenMs(state: SchedulerState, job: JobState): number {
   return job.claim.peer === state.self ? state.config.takeoverStepMs : state.config.ownerUnseenMs
 }
 
+/**
+ * Somebody ended the job, and it did so rightly: a successor that was cut off from the submitter may end a
+ * job before it has heard of all its tasks. What bodies spawned matters to those bodies alone.
+ */
+export function isOver(job: JobState): boolean {
+  return job.isEnded && job.tasks.every((task) => task === undefined || task.outcome !== null)
+}
+
 /** A claim of an earlier start of this peer is nobody's any more: the others take this start for its owner. */
 function isOwnerHere(state: SchedulerState, job: JobState): boolean {
   return job.claim.peer !== state.self && state.peers.has(job.claim.peer)
@@ -37,7 +45,7 @@ function isOwnerHere(state: SchedulerState, job: JobState): boolean {
 /** The plan's time has come: claim, unless somebody did or the owner is back. */
 export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void {
   const job = ctx.state.jobs.get(id)
-  if (job === undefined || job.isEnded || job.isMine || job.claim.epoch !== epoch) return
+  if (job === undefined || isOver(job) || job.isMine || job.claim.epoch !== epoch) return
   if (isOwnerHere(ctx.state, job)) return
   if (isCutOff(ctx.state)) {
     const at = ctx.state.now + ctx.state.config.isolatedMs
@@ -47,10 +55,18 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
   claim(ctx, job, Math.max(2, epoch + 1))
 }
 
-/** This member lost several others just now and none is left: they are more likely well than all dead. */
+/**
+ * This member lost several others just now and none is left: they are more likely well than all dead. Those who
+ * are silent count as lost, for they are given up one after the other.
+ */
 function isCutOff(state: SchedulerState): boolean {
-  for (const peer of state.peers.values()) if (peer.role === 'member' && peer.id !== state.self) return false
-  return state.memberLossesAt.filter((at) => at > state.now - state.config.isolatedMs).length > 1
+  let silent = 0
+  for (const peer of state.peers.values()) {
+    if (peer.role !== 'member' || peer.id === state.self) continue
+    if (!peer.isSuspected) return false
+    silent++
+  }
+  return silent + state.memberLossesAt.filter((at) => at > state.now - state.config.isolatedMs).length > 1
 }
 
 /**
@@ -74,6 +90,7 @@ function claim(ctx: StepContext, job: JobState, epoch: number): void {
   const { state } = ctx
   job.claim = { peer: state.self, epoch }
   job.isMine = true
+  job.isEnded = false
   job.isAdopting = true
   job.nextAttempt = firstNumberOf(job.claim)
   job.nextNested = firstNumberOf(job.claim)
