@@ -12,6 +12,7 @@ const regressions: readonly (readonly [what: string, mode: SimMode, seed: number
   ['results went to an owner that the documents had replaced', 'liveness', 829],
   ['a restarted submitter kept its own outcome over its earlier start’s', 'liveness', 10214],
   ['a successor that heard of a throw twice counted it twice', 'safety', 20494],
+  ['a successor ended a job before it had heard of all its tasks', 'liveness', 41809],
   ['a lost profile left a peer without work', 'liveness', 699],
 ]
 
