@@ -42,7 +42,7 @@ export type PeerEvent = { readonly at: number } & (
     }
   | { readonly type: 'seen'; readonly peer: string; readonly epoch: number }
   | { readonly type: 'suspected'; readonly peer: string }
-  | { readonly type: 'gone'; readonly peer: string; readonly cause: 'left' | 'dead' }
+  | { readonly type: 'gone'; readonly peer: string; readonly cause: string }
   | {
       readonly type: 'submitted' | 'accepted'
       readonly label: string

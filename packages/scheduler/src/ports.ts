@@ -77,6 +77,12 @@ export interface Transport {
   close(): Promise<void>
 }
 
+/**
+ * Why a peer is no longer in the view. `left`: it said goodbye. `dead`: it did not answer. `fenced`: it lives, and
+ * gave this peer up, which comes back to it under a higher epoch.
+ */
+export type LeaveCause = 'left' | 'dead' | 'fenced'
+
 /** What the view of the room says; see the events of the same names. */
 export type ViewEvent =
   | { readonly type: 'peer-joined'; readonly peer: PeerId; readonly epoch: number; readonly role: PeerRole }
@@ -88,7 +94,7 @@ export type ViewEvent =
     }
   | { readonly type: 'peer-suspected'; readonly peer: PeerId }
   | { readonly type: 'peer-trusted'; readonly peer: PeerId }
-  | { readonly type: 'peer-left'; readonly peer: PeerId; readonly cause: 'left' | 'dead' }
+  | { readonly type: 'peer-left'; readonly peer: PeerId; readonly cause: LeaveCause }
 
 /** Carries scheduler messages between authenticated peers. */
 export interface Network {

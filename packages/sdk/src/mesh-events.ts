@@ -103,7 +103,7 @@ function followJobs(runtime: Runtime, emitter: Emitter<MeshEvents>): (notice: No
 /** Compares the runtime's peers with those of before. Its view changes after the room's. */
 function followPeers({ runtime, onView }: EventSources, emitter: Emitter<MeshEvents>): Unsubscribe {
   let before = new Map(runtime.peers().map((peer) => [peer.id as string, peer]))
-  const causes = new Map<string, 'left' | 'dead'>()
+  const causes = new Map<string, MeshEvents['peer-left']['cause']>()
   const stopView = onView((event) => {
     if (event.type === 'peer-left') causes.set(event.peer, event.cause)
   })

@@ -152,7 +152,8 @@ export interface TaskGroup<T> extends PromiseLike<T[]>, AsyncIterable<Completed<
 export interface MeshEvents {
   'peer-joined': PeerInfo
   'peer-suspected': PeerInfo
-  'peer-left': { readonly id: string; readonly cause: 'left' | 'dead' }
+  /** `left`: said goodbye. `dead`: did not answer. `fenced`: gave this peer up, and is met again. */
+  'peer-left': { readonly id: string; readonly cause: 'left' | 'dead' | 'fenced' }
   'peers-changed': readonly PeerInfo[]
   'job-opened': JobInfo
   'job-changed': JobInfo

@@ -267,7 +267,7 @@ class PeerTable implements Peers {
     this.#epoch = Math.max(this.#epoch, epoch + 1, isFence ? fence + 1 : 0)
     this.#options.hooks.onEpoch(this.#epoch)
     for (const [peer, one] of this.#known) {
-      if (one.address === address) this.#forget(peer, 'dead')
+      if (one.address === address) this.#forget(peer, 'fenced')
     }
     this.#dialer.again(address)
   }
@@ -398,7 +398,7 @@ class PeerTable implements Peers {
   }
 
   /** The peer left, or gave this one up: in the second case its own epoch stays good. */
-  #forget(peer: PeerId, cause: 'left' | 'dead'): void {
+  #forget(peer: PeerId, cause: 'left' | 'fenced'): void {
     const one = this.#known.get(peer)
     if (one === undefined) return
     this.#known.delete(peer)

@@ -5,6 +5,7 @@ import {
   type DetectorOptions,
   forgetPeer,
   hearPeer,
+  type LeaveCause,
   linkLost,
   type PeerId,
   probeAnswered,
@@ -34,7 +35,7 @@ export interface View {
   heard(peer: PeerId): void
   /** `isHungUp`: the other side closed it. */
   linkLost(peer: PeerId, isHungUp: boolean): void
-  left(peer: PeerId, cause: 'left' | 'dead'): void
+  left(peer: PeerId, cause: LeaveCause): void
   measured(peer: PeerId, sample: { readonly rttMs?: number; readonly bytesPerMs?: number }): void
   /** Somebody asks whether this peer reaches `peer`. */
   probe(asker: PeerId, peer: PeerId): void
@@ -85,7 +86,7 @@ export function createView(options: ViewOptions): View {
     }
   }
 
-  function left(peer: PeerId, cause: 'left' | 'dead'): void {
+  function left(peer: PeerId, cause: LeaveCause): void {
     if (!detector.watched.has(peer)) return
     forgetPeer(detector, peer)
     measures.delete(peer)

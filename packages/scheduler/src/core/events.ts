@@ -83,12 +83,12 @@ export type Event =
     }
   | { readonly type: 'peer-suspected'; readonly at: number; readonly peer: PeerId }
   | { readonly type: 'peer-trusted'; readonly at: number; readonly peer: PeerId }
-  /** `left`: said goodbye. `dead`: did not answer. */
+  /** `left`: said goodbye. `dead`: did not answer. `fenced`: gave this peer up, and will be met again. */
   | {
       readonly type: 'peer-left'
       readonly at: number
       readonly peer: PeerId
-      readonly cause: 'left' | 'dead'
+      readonly cause: 'left' | 'dead' | 'fenced'
     }
   /** Records of other members, from the replica; never this peer's own of this start. */
   | { readonly type: 'records-arrived'; readonly at: number; readonly records: readonly ReplicatedRecord[] }

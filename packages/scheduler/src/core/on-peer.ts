@@ -8,7 +8,7 @@ import { setExecutorProcessors } from './executor.ts'
 import { requeue } from './jobs.ts'
 import { loseAttempt } from './on-owner.ts'
 import type { PeerState, ProcessorState } from './state.ts'
-import { planTakeover } from './takeover.ts'
+import { planTakeover, unseenMs } from './takeover.ts'
 
 export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): void {
   const { state } = ctx
@@ -49,7 +49,7 @@ export function onPeerLeft(ctx: StepContext, event: EventOf<'peer-left'>): void 
 }
 
 /** Takes back what a peer had, and plans who follows it as owner. */
-function losePeer(ctx: StepContext, id: PeerId, cause: 'left' | 'dead'): void {
+function losePeer(ctx: StepContext, id: PeerId, cause: EventOf<'peer-left'>['cause']): void {
   const { state } = ctx
   const peer = state.peers.get(id)
   if (peer === undefined) return
@@ -62,11 +62,12 @@ function losePeer(ctx: StepContext, id: PeerId, cause: 'left' | 'dead'): void {
     ]
   }
   for (const processor of [...state.processors.values()]) {
-    if (processor.peer === peer) loseProcessor(ctx, processor, cause)
+    if (processor.peer === peer) loseProcessor(ctx, processor, cause === 'dead' ? 'dead' : 'left')
   }
   for (const job of state.jobs.values()) {
     job.adoptPending.delete(id)
-    if (job.claim.peer === id) planTakeover(ctx, job, 0)
+    // An owner that gave this peer up is well: it gets the time to be met again.
+    if (job.claim.peer === id) planTakeover(ctx, job, cause === 'fenced' ? unseenMs(state, job) : 0)
   }
 }
 
