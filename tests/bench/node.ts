@@ -1,10 +1,12 @@
 import { localMesh } from '@shoal/sdk'
 import { isChosen, type Selection } from './arguments.ts'
+import { benchCounts, benchS2Memory } from './counters.ts'
 import { benchB1, benchB1b, benchB2, benchB4, type Local } from './local.ts'
 import { comlinkNode, piscina, startRawWorker } from './node-workers.ts'
 import { createRaw } from './raw.ts'
 import { remoteBenches } from './remote.ts'
 import { benchB7, benchS2Node, withNodePair } from './rooms.ts'
+import { benchB8 } from './start-up.ts'
 import type { Row } from './stats.ts'
 import { meshSystem, workersPerSystem } from './systems.ts'
 
@@ -22,6 +24,11 @@ export function runNode(selection: Selection): Stage[] {
     if (isChosen(selection, id, 'local'))
       stages.push({ ids: [`${id} local`], run: () => withLocal(selection, bench) })
   }
+  if (isChosen(selection, 'B8', 'local'))
+    stages.push({ ids: ['B8 local'], run: () => benchB8(selection.pairs) })
+  if (isChosen(selection, 'counts', 'local')) stages.push({ ids: ['counts'], run: benchCounts })
+  if (isChosen(selection, 'S2', 'local'))
+    stages.push({ ids: ['S2 local'], run: () => benchS2Memory(selection.isQuick) })
   for (const [id, bench] of Object.entries(remoteBenches)) {
     for (const role of ['contributor', 'member'] as const) {
       if (isChosen(selection, id, 'node'))

@@ -48,7 +48,8 @@ async function withRoom<T>(work: (room: OpenRoom) => Promise<T>): Promise<T> {
   }
 }
 
-async function whenProcessors(mesh: Mesh, count: number): Promise<void> {
+/** Resolves when the room has this many processors. */
+export async function whenProcessors(mesh: Mesh, count: number): Promise<void> {
   while (mesh.processors.length !== count) {
     await new Promise<void>((resolve) => {
       const stop = mesh.on('peers-changed', () => {
