@@ -272,7 +272,7 @@ test('[WP6] a message of 20 MiB crosses over the bulk link, bounded on the way, 
   await world.clock.until(() => a.messages.length === 1)
 })
 
-test('[CO1] operations.fetch() gets code from its owner, or from another member, and checks it', async () => {
+test('[46] [CO1] operations.fetch() gets code from its owner, or from another member, and checks it', async () => {
   const { world, peers } = await roomOf('a', 'b', 'c')
   const [a, b, c] = peers as [TestPeer, TestPeer, TestPeer]
   const source = `export const add1 = (x) => x + 1 // ${'x'.repeat(100_000)}`
@@ -311,7 +311,7 @@ test('a peer of another room, or with a cut invite, is refused with E_AUTH', asy
   expect(new Set(stranger.codes())).toEqual(new Set(['E_AUTH']))
 })
 
-test('a second start under one identity replaces the first one', async () => {
+test('[30] a second start under one identity replaces the first one', async () => {
   const { world, peers } = await roomOf('a')
   const [a] = peers as [TestPeer]
   const identity = await createIdentity()

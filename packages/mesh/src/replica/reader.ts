@@ -3,9 +3,11 @@ import {
   type OperationRecord,
   type OperationStore,
   type PeerId,
+  peerOfProcessor,
   type ReplicatedRecord,
   ShoalError,
 } from '@shoal/scheduler'
+import { notTheirs } from '../wire/messages.ts'
 import { unpackOutcomes, unpackProfile, unpackSpecBatch } from './batch.ts'
 import { type ArrayName, type Arrival, jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
 import { unpackLaneRecord } from './lane.ts'
@@ -48,8 +50,12 @@ function readEntry(
   const by = options.writers.of(client) ?? (document.key as PeerId)
   const job = document.key as JobId
   switch (array) {
-    case 'profile':
-      return { type: 'profile', by, profile: unpackProfile(bytes) }
+    case 'profile': {
+      const profile = unpackProfile(bytes)
+      const foreign = profile.processors.find(({ id }) => peerOfProcessor(id) !== by)
+      if (foreign !== undefined) throw notTheirs(foreign.id, by)
+      return { type: 'profile', by, profile }
+    }
     case 'jobs':
       return isSeal(bytes) ? null : unpackLaneRecord(bytes, by)
     case 'spec': {

@@ -86,7 +86,7 @@ describe('bad updates', () => {
   /** Each row: what a member `a` sends to `b`, and how `b` refuses it. */
   const rows: readonly [string, string, (a: Member, b: Member) => ReplicaMessage][] = [
     [
-      'an update that deletes everything in a job document',
+      '[33] an update that deletes everything in a job document',
       'E_CRDT_FOREIGN',
       (_, b) => ({
         type: 'update',
@@ -95,7 +95,7 @@ describe('bad updates', () => {
       }),
     ],
     [
-      'a deletion in its own lane under the client id of another',
+      '[36] a deletion in its own lane under the client id of another',
       'E_CRDT_FOREIGN',
       (a, b) => {
         const update = Uint8Array.of(0, 1, ...varUint(b.replica.clientId), 1, 0, 1)
@@ -103,7 +103,7 @@ describe('bad updates', () => {
       },
     ],
     [
-      'a GC structure of length 2^31 - 1',
+      '[34] a GC structure of length 2^31 - 1',
       'E_CRDT_UPDATE',
       (a) => {
         const update = Uint8Array.of(1, 1, ...varUint(client), 0, 0, ...varUint(2 ** 31 - 1), 0)
@@ -111,7 +111,7 @@ describe('bad updates', () => {
       },
     ],
     [
-      'structures under the client id of another',
+      '[35] structures under the client id of another',
       'E_CRDT_FOREIGN',
       (a, b) => ({ type: 'update', name: `lane:${a.id}`, update: first(claims(b.replica.clientId, 1)) }),
     ],
@@ -126,22 +126,22 @@ describe('bad updates', () => {
       },
     ],
     [
-      'an update whose predecessor is withheld',
+      '[37] an update whose predecessor is withheld',
       'E_CRDT_GAP',
       (a) => ({ type: 'update', name: `lane:${a.id}`, update: claims(client, 2)[1] as Uint8Array }),
     ],
     [
-      'an update for the lane of an unknown peer',
+      '[39] an update for the lane of an unknown peer',
       'E_CRDT_LANE',
       () => ({ type: 'update', name: 'lane:zzz', update: first(claims(client, 1)) }),
     ],
     [
-      'an update for a document of no kind',
+      '[39] an update for a document of no kind',
       'E_CRDT_LANE',
       () => ({ type: 'update', name: 'root', update: first(claims(client, 1)) }),
     ],
     [
-      'a lane above its quota',
+      '[41] a lane above its quota',
       'E_QUOTA',
       (a) => {
         const update = first(forge(client, (doc) => doc.getArray('jobs').push([new Uint8Array(200_000)])))
@@ -154,7 +154,7 @@ describe('bad updates', () => {
       (a) => ({ type: 'update', name: `lane:${a.id}`, update: new Uint8Array(400_000) }),
     ],
     [
-      'a map where an array is expected',
+      '[42] a map where an array is expected',
       'E_CRDT_SHAPE',
       (a) => {
         const update = first(forge(client, (doc) => doc.getMap('jobs').set('jx', claimBytes)))
@@ -200,7 +200,7 @@ describe('bad updates', () => {
       (a) => ({ type: 'update', name: `lane:${a.id}`, update: first(claims(client, 1)).slice(0, 9) }),
     ],
     [
-      'a state vector that claims 2^31 clients',
+      '[43] a state vector that claims 2^31 clients',
       'E_CRDT_UPDATE',
       () => ({
         type: 'digest',
@@ -226,6 +226,15 @@ describe('bad updates', () => {
           }),
         )
         return { type: 'update', name: 'job:j9', update }
+      },
+    ],
+    [
+      '[44] a profile that speaks for another',
+      'E_FORBIDDEN',
+      (a, b) => {
+        const profile = new Uint8Array(packBody(['a', [[`${b.id}/worker/0`, 'worker', true, 1]]]))
+        const update = first(forge(client, (doc) => doc.getArray('profile').push([profile])))
+        return { type: 'update', name: `lane:${a.id}`, update }
       },
     ],
     [
@@ -314,7 +323,7 @@ describe('bad updates', () => {
     })
   })
 
-  test('a flood of updates whose first is withheld costs one question, not a queue', () => {
+  test('[37] a flood of updates whose first is withheld costs one question, not a queue', () => {
     const room = open()
     const [a, b] = [room.join('a'), room.join('b')]
     room.run(2000)

@@ -163,7 +163,7 @@ describe('[RP8] relayed entries need the signature of their writer', () => {
     ],
   ]
 
-  test.each(rows)('%s: E_SIGNATURE, nothing changes, and the good one is taken', (_name, make) => {
+  test.each(rows)('[40] %s: E_SIGNATURE, nothing changes, and the good one is taken', (_name, make) => {
     const room = open()
     const [b, c] = [room.join('b'), room.join('c')]
     room.run(2000)
@@ -233,7 +233,7 @@ describe('[RP10] a writer of two histories is shown up', () => {
     [outcomes('j1', 'w' as PeerId, 1, 0, count)],
   ]
 
-  test('by two entries with one clock that it says itself: E_EQUIVOCATION, and it is evicted', () => {
+  test('[38] by two entries with one clock that it says itself: E_EQUIVOCATION, and it is evicted', () => {
     const room = open()
     const [w, b] = [room.join('w'), room.join('b')]
     room.run(2000)

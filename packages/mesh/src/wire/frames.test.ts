@@ -105,44 +105,48 @@ function nested(depth: number): Uint8Array {
 }
 
 const messageRows: readonly (readonly [name: string, code: string, body: Uint8Array])[] = [
-  ['truncated MessagePack', 'E_DECODE', goodBody.subarray(0, goodBody.length - 2)],
-  ['bytes after the end', 'E_DECODE', Uint8Array.from([...goodBody, 0])],
+  ['[5] truncated MessagePack', 'E_DECODE', goodBody.subarray(0, goodBody.length - 2)],
+  ['[6] bytes after the end', 'E_DECODE', Uint8Array.from([...goodBody, 0])],
   ['an empty body', 'E_DECODE', bytes()],
   ['a byte without meaning', 'E_DECODE', bytes(0x91, 0xc1)],
-  ['an array of 2^32 - 1 in 5 bytes', 'E_DECODE', bytes(0xdd, 0xff, 0xff, 0xff, 0xff)],
-  ['a map of 2^32 - 1 in 5 bytes', 'E_DECODE', bytes(0xdf, 0xff, 0xff, 0xff, 0xff)],
+  ['[7] an array of 2^32 - 1 in 5 bytes', 'E_DECODE', bytes(0xdd, 0xff, 0xff, 0xff, 0xff)],
+  ['[8] a map of 2^32 - 1 in 5 bytes', 'E_DECODE', bytes(0xdf, 0xff, 0xff, 0xff, 0xff)],
   ['a string of 2^32 - 1 in 5 bytes', 'E_DECODE', bytes(0x91, 0xdb, 0xff, 0xff, 0xff, 0xff)],
-  ['a depth of 50,000', 'E_DEPTH', nested(50_000)],
+  ['[9] a depth of 50,000', 'E_DEPTH', nested(50_000)],
   ['an extension type', 'E_SCHEMA', bytes(0x91, 0xd4, 0x00, 0x00)],
   [
-    'a map with __proto__',
+    '[11] a map with __proto__',
     'E_SCHEMA',
     bytes(0x91, 0x81, 0xa9, ...new TextEncoder().encode('__proto__'), 0x90),
   ],
-  ['a map with constructor', 'E_SCHEMA', packBody([{ constructor: 1 }])],
+  ['[11] a map with constructor', 'E_SCHEMA', packBody([{ constructor: 1 }])],
   ['no list', 'E_SCHEMA', packBody('messages')],
   ['a message that is no list', 'E_SCHEMA', messagesBody(1)],
   ['an unknown message', 'E_SCHEMA', messagesBody([99, 'job-1', 1])],
-  ['an extra field', 'E_SCHEMA', messagesBody([6, 'job-1', 3, 'more'])],
+  ['[12] an extra field', 'E_SCHEMA', messagesBody([6, 'job-1', 3, 'more'])],
   ['a missing field', 'E_SCHEMA', messagesBody([6, 'job-1'])],
-  ['an epoch that is text', 'E_SCHEMA', messagesBody([6, 'job-1', '42'])],
-  ['an epoch of NaN', 'E_SCHEMA', messagesBody([6, 'job-1', Number.NaN])],
-  ['an epoch of Infinity', 'E_SCHEMA', messagesBody([6, 'job-1', Number.POSITIVE_INFINITY])],
-  ['an epoch of -1', 'E_SCHEMA', messagesBody([6, 'job-1', -1])],
+  ['[13] an epoch that is text', 'E_SCHEMA', messagesBody([6, 'job-1', '42'])],
+  ['[14] an epoch of NaN', 'E_SCHEMA', messagesBody([6, 'job-1', Number.NaN])],
+  ['[14] an epoch of Infinity', 'E_SCHEMA', messagesBody([6, 'job-1', Number.POSITIVE_INFINITY])],
+  ['[14] an epoch of -1', 'E_SCHEMA', messagesBody([6, 'job-1', -1])],
   ['an epoch of 1.5', 'E_SCHEMA', messagesBody([6, 'job-1', 1.5])],
-  ['an epoch of 2^53 + 2', 'E_SCHEMA', messagesBody([6, 'job-1', 2 ** 53 + 2])],
+  ['[14] an epoch of 2^53 + 2', 'E_SCHEMA', messagesBody([6, 'job-1', 2 ** 53 + 2])],
   [
     'an epoch of 64 bits',
     'E_SCHEMA',
     bytes(0x91, 0x93, 6, 0xa1, 0x6a, 0xcf, 255, 255, 255, 255, 255, 255, 255, 255),
   ],
-  ['a job with a lone surrogate', 'E_SCHEMA', bytes(0x91, 0x93, 6, 0xa3, 0xed, 0xa0, 0x80, 1)],
-  ['a job of 40,000 characters', 'E_SCHEMA', messagesBody([6, 'x'.repeat(40_000), 1])],
+  ['[15] a job with a lone surrogate', 'E_SCHEMA', bytes(0x91, 0x93, 6, 0xa3, 0xed, 0xa0, 0x80, 1)],
+  ['[15] a job of 40,000 characters', 'E_SCHEMA', messagesBody([6, 'x'.repeat(40_000), 1])],
   ['a job with a line break', 'E_SCHEMA', messagesBody([6, 'job\n1', 1])],
-  ['a time-out below 0', 'E_SCHEMA', messagesBody(assignment(-5))],
-  ['a time-out of a year', 'E_SCHEMA', messagesBody(assignment(365 * 86_400_000))],
+  ['[56] a time-out below 0', 'E_SCHEMA', messagesBody(assignment(-5))],
+  ['[56] a time-out of a year', 'E_SCHEMA', messagesBody(assignment(365 * 86_400_000))],
   ['an operation without a hash', 'E_SCHEMA', messagesBody([2, 'j', 1, ['p/worker/0'], ['rm'], []])],
-  ['a processor of another peer', 'E_SCHEMA', messagesBody([1, 'name', [['q/worker/0', 'worker', true, 1]]])],
+  [
+    '[44] a processor of another peer',
+    'E_FORBIDDEN',
+    messagesBody([1, 'name', [['q/worker/0', 'worker', true, 1]], false]),
+  ],
   ['an index beyond the table', 'E_SCHEMA', messagesBody([2, 'j', 1, [], [], [[0, 0, 0, 0, bytes(), 0, 0]]])],
 ]
 
@@ -168,7 +172,7 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
     await check(bench, code)
   })
 
-  test('an empty frame, a short one, and text: E_FRAME', async () => {
+  test('[1] [10] an empty frame, a short one, and text: E_FRAME', async () => {
     for (const message of [bytes(), bytes(1, 16, 0), 'text']) {
       const bench = createBench()
       await bench.raw(message)
@@ -176,13 +180,13 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
     }
   })
 
-  test('an unknown version: E_VERSION', async () => {
+  test('[2] an unknown version: E_VERSION', async () => {
     const bench = createBench()
     await bench.raw(bytes(9, 16, 0, 0, 0, 0, 1))
     await check(bench, 'E_VERSION')
   })
 
-  test('an unknown type, and one that has no place: E_TYPE', async () => {
+  test('[3] an unknown type, and one that has no place: E_TYPE', async () => {
     for (const type of [200, frameTypes.bulkHello, frameTypes.hello]) {
       const bench = createBench()
       await bench.frame(type, goodBody)
@@ -190,7 +194,7 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
     }
   })
 
-  test('a frame above the limit: E_TOO_LARGE', async () => {
+  test('[4] a frame above the limit: E_TOO_LARGE', async () => {
     const bench = createBench()
     await bench.frame(frameTypes.messages, new Uint8Array(limits.controlBytesMax))
     await check(bench, 'E_TOO_LARGE')
@@ -206,7 +210,7 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
     expect(bench.messages).toEqual([good, good])
   })
 
-  test('[WP3] a replayed frame: E_REPLAY; a gap: E_SEQ, and what follows it counts', async () => {
+  test('[16] [17] [WP3] a replayed frame: E_REPLAY; a gap: E_SEQ, and what follows it counts', async () => {
     const bench = createBench()
     await bench.raw(encodeFrame(frameTypes.messages, 0, goodBody))
     await bench.raw(encodeFrame(frameTypes.messages, 0, goodBody))
@@ -220,7 +224,7 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
     expect(bench.codes).toHaveLength(2)
   })
 
-  test('a flood of 10,000 frames: E_RATE once, and good frames pass a second later', async () => {
+  test('[18] a flood of 10,000 frames: E_RATE once, and good frames pass a second later', async () => {
     const bench = createBench('contributor')
     const result = writeMessage({ type: 'watch', job, nos: [1] })
     for (let seq = 0; seq < 10_000; seq++) {
@@ -235,7 +239,7 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
     expect(bench.messages).toHaveLength(limits.contributorFramesPerS + 1)
   })
 
-  test('what only owners and members say, from a contributor: E_FORBIDDEN', async () => {
+  test('[28] what only owners and members say, from a contributor: E_FORBIDDEN', async () => {
     for (const [type, body] of [
       [frameTypes.messages, goodBody],
       [frameTypes.replica, bytes(1, 2, 3)],

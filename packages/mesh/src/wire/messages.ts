@@ -11,6 +11,7 @@ import {
   type PeerId,
   type ProcessorId,
   peerOfProcessor,
+  ShoalError,
   type SpawnRequest,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
@@ -184,7 +185,7 @@ function readProfile(value: unknown, from: PeerId): Message {
       processors: asList(processors, limits.processorsMax, 'processors', (item) => {
         const [id, kind, isDefault, score] = asTuple(item, 4, 'a processor')
         const processor = asProcessorId(id, 'a processor')
-        if (peerOfProcessor(processor) !== from) throw schemaError('a processor', `one of ${from}`, id)
+        if (peerOfProcessor(processor) !== from) throw notTheirs(processor, from)
         return {
           id: processor,
           kind: asId(kind, 'the kind of a processor'),
@@ -372,4 +373,10 @@ function pick<T>(table: readonly T[], index: unknown, where: string): T {
   const value = typeof index === 'number' ? table[index] : undefined
   if (value === undefined) throw schemaError(where, `an index below ${table.length}`, index)
   return value
+}
+
+/** A peer speaks for itself only. */
+export function notTheirs(processor: ProcessorId, from: PeerId): ShoalError {
+  const text = `Cannot take a processor from ${from} as it must be one of its own: current value is ${processor}`
+  return new ShoalError('E_FORBIDDEN', text)
 }

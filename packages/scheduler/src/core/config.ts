@@ -26,6 +26,10 @@ export interface SchedulerConfig {
   readonly unknownRunMs: number
   /** Most calls handed to one processor at once. */
   readonly batchMax: number
+  /** Generations of tasks that bodies spawn: a body that spawns itself must end some day. */
+  readonly depthMax: number
+  /** Tasks that one attempt may spawn. */
+  readonly childrenMax: number
 }
 
 export const defaultConfig: SchedulerConfig = Object.freeze({
@@ -42,4 +46,6 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   windowMs: 5,
   unknownRunMs: 100,
   batchMax: 512,
+  depthMax: 64,
+  childrenMax: 10_000,
 })

@@ -1,11 +1,12 @@
 import type { Claim } from '../model/claim.ts'
-import { type JobId, nestedBase, type PeerId } from '../model/ids.ts'
+import { errorRecord } from '../model/errors.ts'
+import { type JobId, nestedBase, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { TaskSpec } from '../model/task.ts'
 import { hash32 } from '../policy/own.ts'
 import type { StepContext } from './context.ts'
 import { feed } from './ended.ts'
-import { findTask, type JobState, TaskState, taskAt } from './state.ts'
-import { makeReady, makeWaiting } from './transitions.ts'
+import { findTask, isFinal, type JobState, refOf, TaskState, taskAt } from './state.ts'
+import { makeEnded, makeReady, makeWaiting } from './transitions.ts'
 
 /** Numbers that one claim has for its attempts, and for the tasks that bodies spawn under it. */
 const numbersPerClaim = 2 ** 22
@@ -92,6 +93,32 @@ export function requeue(ctx: StepContext, task: TaskState, why: string): void {
   resolveNeeds(ctx, task)
 }
 
+/** A cycle needs a task that comes after what needs it: checked only then, as every handle is made before its use. */
+function mayCloseCycle({ job, spec, dependents }: TaskState): boolean {
+  return dependents !== null || spec.needs.some(({ task }) => task.job === job.id && task.no >= spec.no)
+}
+
+function needsItself(ctx: StepContext, task: TaskState): boolean {
+  const seen = new Set<TaskState>()
+  const open = [task]
+  for (let at = open.pop(); at !== undefined; at = open.pop()) {
+    for (const need of at.spec.needs) {
+      const input = findTask(ctx.state, need.task)
+      if (input === task) return true
+      if (input === undefined || isFinal(input.status) || seen.has(input)) continue
+      seen.add(input)
+      open.push(input)
+    }
+  }
+  return false
+}
+
+function failCycle(ctx: StepContext, task: TaskState): void {
+  const text = `Cannot run task "${taskIdOf(refOf(task))}" as it needs its own outcome, through its inputs`
+  const error = errorRecord('E_CYCLE', text)
+  makeEnded(ctx, task, { status: 'failed', error, origin: refOf(task), attempts: 0, peer: null })
+}
+
 /** Counts a task's open inputs and hooks it to them; ready at once when there are none. */
 export function resolveNeeds(ctx: StepContext, task: TaskState): void {
   const needs = task.spec.needs
@@ -99,6 +126,10 @@ export function resolveNeeds(ctx: StepContext, task: TaskState): void {
   task.inputs = null
   if (needs.length === 0) {
     makeReady(ctx, task)
+    return
+  }
+  if (mayCloseCycle(task) && needsItself(ctx, task)) {
+    failCycle(ctx, task)
     return
   }
   const inputs = new Set<TaskState>()

@@ -1,4 +1,5 @@
-import type { PeerId } from '../model/ids.ts'
+import { type ErrorRecord, errorRecord } from '../model/errors.ts'
+import { type PeerId, taskIdOf } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
 import type { OutcomeRecord } from '../model/records.ts'
 import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
@@ -6,9 +7,9 @@ import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import type { EventOf } from './events.ts'
 import { addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
-import { cancelTask } from './on-owner.ts'
-import { findTask, type JobState, type TaskState, taskAt, tasksOf } from './state.ts'
-import { addOpenChildren } from './transitions.ts'
+import { cancelChildren, cancelTask } from './on-owner.ts'
+import { findTask, type JobState, refOf, type TaskState, taskAt, tasksOf } from './state.ts'
+import { addOpenChildren, makeEnded } from './transitions.ts'
 
 /** Cancels are repeated this often towards an owner elsewhere. */
 const cancelTriesMax = 5
@@ -130,6 +131,11 @@ export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'sub
     ctx.attempt('abort', from, job.id, job.claim.epoch, message.parent)
     return
   }
+  const fault = faultOf(ctx, parent, message)
+  if (fault !== null) {
+    failSpawner(ctx, parent, from, fault)
+    return
+  }
   const specs: TaskSpec[] = []
   const accepted: { seq: number; no: number }[] = []
   for (const { seq, operation, args, needs, options } of message.requests) {
@@ -142,9 +148,65 @@ export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'sub
     }
     accepted.push({ seq, no })
   }
+  parent.spawned += specs.length
   addOpenChildren(ctx, parent, specs.length)
   if (specs.length > 0) addOwnTasks(ctx, job, specs, false)
   ctx.send(from, { type: 'submitted', job: job.id, parent: message.parent, accepted })
+}
+
+/** Why a body's requests cannot be met; `null` when they can. */
+function faultOf(ctx: StepContext, parent: TaskState, message: MessageOf<'submit'>): ErrorRecord | null {
+  const { job, attempt } = parent
+  const { depthMax, childrenMax } = ctx.state.config
+  const id = taskIdOf(refOf(parent))
+  if (parent.spawnedBy !== attempt) {
+    parent.spawnedBy = attempt
+    parent.spawned = 0
+  }
+  let fresh = 0
+  for (const request of message.requests) {
+    const no = job.children.get(childKey(attempt, request.seq))
+    const known = no === undefined ? undefined : taskAt(job, no)
+    if (known === undefined) fresh++
+    else if (!isSameRequest(known.spec, request)) {
+      const text = `Cannot take two different tasks under one number: task "${id}" used ${request.seq} twice`
+      return errorRecord('E_ID_REUSED', text)
+    }
+  }
+  if (parent.spawned + fresh > childrenMax) {
+    const text = `Cannot spawn more tasks as one body may spawn ${childrenMax}: current value is ${parent.spawned + fresh}, in task "${id}"`
+    return errorRecord('E_LIMIT', text)
+  }
+  const depth = depthOf(parent) + 1
+  if (fresh === 0 || depth <= depthMax) return null
+  const text = `Cannot spawn a task as bodies may spawn ${depthMax} deep: current value is ${depth}, in task "${id}"`
+  return errorRecord('E_LIMIT', text)
+}
+
+function isSameRequest(spec: TaskSpec, request: MessageOf<'submit'>['requests'][number]): boolean {
+  if (spec.operation !== request.operation || spec.needs.length !== request.needs.length) return false
+  const [left, right] = [spec.args.pack(), request.args.pack()]
+  return left.length === right.length && left.every((byte, i) => byte === right[i])
+}
+
+function depthOf(task: TaskState): number {
+  let depth = 0
+  for (let at: TaskState | undefined = task; at?.spec.parent; at = taskAt(at.job, at.spec.parent.no)) depth++
+  return depth
+}
+
+/** The body that asked for what cannot be ends as failed, wherever it runs. */
+function failSpawner(ctx: StepContext, task: TaskState, from: PeerId, error: ErrorRecord): void {
+  const { job, attempt } = task
+  ctx.attempt('abort', from, job.id, job.claim.epoch, { no: task.spec.no, attempt })
+  cancelChildren(ctx, task)
+  makeEnded(ctx, task, {
+    status: 'failed',
+    error,
+    origin: refOf(task),
+    attempts: task.executions + 1,
+    peer: from,
+  })
 }
 
 /** Options reach every level: a task spawned without any is run under its parent's, but for the name. */

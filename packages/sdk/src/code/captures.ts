@@ -9,10 +9,7 @@ const isBundlerName = /^__vi|^_{1,2}\w*(?:import|IMPORT)|WEBPACK/
  * is something else.
  */
 export function missingCapture(error: unknown, operation: string): ShoalError | null {
-  if (!(error instanceof Error) || error.name !== 'ReferenceError') return null
-  const name = wordings
-    .map((wording) => wording.exec(error.message)?.[1])
-    .find((found) => found !== undefined)
+  const name = missingName(error)
   if (name === undefined) return null
   const what = isBundlerName.test(name) ? `an import of its file (the bundler calls it ${name})` : `"${name}"`
   return new ShoalError(
@@ -20,4 +17,15 @@ export function missingCapture(error: unknown, operation: string): ShoalError | 
     `Cannot run operation "${operation}" as its function must bring along all that it uses: current value uses ${what} from outside, pass it as an argument`,
     { cause: error, data: { missing: name } },
   )
+}
+
+/** Whatever a body threw may throw itself when it is looked at. */
+function missingName(error: unknown): string | undefined {
+  try {
+    if (!(error instanceof Error) || error.name !== 'ReferenceError') return undefined
+    const { message } = error
+    return wordings.map((wording) => wording.exec(message)?.[1]).find((found) => found !== undefined)
+  } catch {
+    return undefined
+  }
 }
