@@ -30,9 +30,10 @@ export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): v
   })
   state.story.add(state.now, id, 'joined at epoch', epoch)
   ctx.send(id, { type: 'profile', profile: myProfile(ctx), wantsYours: true })
-  // A successor that asked around before this peer was seen asks it, too.
+  // A successor that asked around before this peer was seen asks it, too: also after the job's end, as
+  // what still runs there has to be stopped.
   for (const job of state.jobs.values()) {
-    if (job.isMine && job.claim.epoch > 1 && !job.isEnded) {
+    if (job.isMine && job.claim.epoch > 1) {
       job.adoptPending.add(id)
       ctx.send(id, { type: 'adopt', job: job.id, epoch: job.claim.epoch })
     }
