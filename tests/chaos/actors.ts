@@ -157,7 +157,9 @@ export async function startPageActor(
   const complain = (message: string): void => stage.onEvent(actor, { type: 'error', at: Date.now(), message })
   page.on('pageerror', (error) => complain(error.stack ?? error.message))
   page.on('console', (message) => {
-    if (message.type() === 'error') complain(message.text())
+    // Signalling goes away on purpose: the browser itself says so.
+    const isOurs = !/WebSocket|Failed to load resource/.test(message.text())
+    if (message.type() === 'error' && isOurs) complain(message.text())
   })
   await page.exposeFunction('chaosTell', (event: PeerEvent) => takeIn(stage, actor, event, joined.resolve))
   await page.addInitScript((config) => {

@@ -11,6 +11,9 @@ import { buildPrograms, type Programs } from './build.ts'
 import { createHistory, type History } from './history.ts'
 import type { PeerConfig } from './orders.ts'
 
+/** Longest wait for a start to get into the room, on a busy machine. */
+const joinMs = 60_000
+
 /** The room, everybody in it, and whoever watches. */
 export interface World extends AsyncDisposable {
   readonly history: History
@@ -77,7 +80,7 @@ class RealWorld implements World {
       this.#wake(),
     )
     this.actors.push(actor)
-    await actor.joined
+    await joinedInTime(actor)
     return actor
   }
 
@@ -86,7 +89,7 @@ class RealWorld implements World {
     const name = this.#name(`page-${seat}`)
     const actor = await startPageActor(this.#stage, this.#browser, `${this.#url}/`, this.#config(name))
     this.actors.push(actor)
-    await actor.joined
+    await joinedInTime(actor)
     return actor
   }
 
@@ -180,5 +183,19 @@ class RealWorld implements World {
         '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/peer.page.js"></script>',
       )
     } else response.writeHead(404).end()
+  }
+}
+
+/** A peer that cannot join must not stop the run for ever. */
+async function joinedInTime(actor: Actor): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`Cannot go on with ${actor.name} as it did not join in ${joinMs} ms`)
+    timer = setTimeout(() => reject(error), joinMs)
+  })
+  try {
+    await Promise.race([actor.joined, late])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -13,7 +13,8 @@ export function turnClock(clock: Clock): Clock {
   return {
     now: () => clock.now(),
     setTimer: (atMs, callback) => clock.setTimer(atMs, callback),
-    defer: queueMicrotask,
+    // Browsers refuse it as a method of anything else.
+    defer: (callback) => queueMicrotask(callback),
   }
 }
 
