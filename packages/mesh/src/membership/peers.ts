@@ -152,7 +152,10 @@ class PeerTable implements Peers {
     transport.onGone((address) => {
       const session = this.#sessionAt(address)
       if (session === undefined) this.#dialer.forget(address)
-      else session.heartbeat()
+      else {
+        session.heartbeat()
+        this.#view.hinted(session.remote.peer)
+      }
     })
     this.#tick()
   }

@@ -5,6 +5,7 @@ import {
   type DetectorOptions,
   forgetPeer,
   hearPeer,
+  hintGone,
   type LeaveCause,
   linkLost,
   type PeerId,
@@ -35,6 +36,8 @@ export interface View {
   heard(peer: PeerId): void
   /** `isHungUp`: the other side closed it. */
   linkLost(peer: PeerId, isHungUp: boolean): void
+  /** Signalling lost sight of it: a reason to ask around. */
+  hinted(peer: PeerId): void
   left(peer: PeerId, cause: LeaveCause): void
   measured(peer: PeerId, sample: { readonly rttMs?: number; readonly bytesPerMs?: number }): void
   /** Somebody asks whether this peer reaches `peer`. */
@@ -112,6 +115,7 @@ export function createView(options: ViewOptions): View {
       perform(hearPeer(detector, peer, clock.now()))
       if (favours.length > 0) answerFavours((favour) => favour.peer === peer, true)
     },
+    hinted: (peer) => perform(hintGone(detector, peer)),
     linkLost: (peer, isHungUp) => perform(linkLost(detector, peer, clock.now(), isHungUp)),
     left,
     measured(peer, sample) {

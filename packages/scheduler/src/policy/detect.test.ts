@@ -6,6 +6,7 @@ import {
   type DetectorState,
   forgetPeer,
   hearPeer,
+  hintGone,
   linkLost,
   probeAnswered,
   tickDetector,
@@ -140,4 +141,28 @@ test('times are options', () => {
     [400, 'suspect'],
     [600, 'dead'],
   ])
+})
+
+test('[MB3] a hint is suspicion at once, and death after 1.5 s of silence when others do not reach it either', () => {
+  const state = watching(a, b, c)
+  run(state, 1_000, [a, b, c])
+  expect(hintGone(state, a)).toEqual([
+    { type: 'suspect', peer: a },
+    { type: 'ask', peer: a, helpers: [b, c] },
+  ])
+  probeAnswered(state, a, b, false)
+  probeAnswered(state, a, c, false)
+  expect(run(state, 10_000, [b, c])).toEqual([[2_500, { type: 'dead', peer: a }]])
+})
+
+test.each([
+  ['it speaks again', [a, b, c], false],
+  ['somebody reaches it', [b, c], true],
+])('[MB3] a hint alone kills nobody: %s', (_, alive, isReached) => {
+  const state = watching(a, b, c)
+  hintGone(state, a)
+  probeAnswered(state, a, b, isReached)
+  probeAnswered(state, a, c, false)
+  const deaths = run(state, 2_900, alive).filter(([, { type }]) => type === 'dead')
+  expect(deaths).toEqual([])
 })

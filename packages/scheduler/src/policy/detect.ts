@@ -42,6 +42,8 @@ interface Watched {
   readonly asked: Set<PeerId>
   /** Helpers that could not reach it either. */
   deniedBy: number
+  /** Somebody noticed that its process is gone, or its network; nothing was heard from it since. */
+  isHinted: boolean
   /** A helper did reach it since the suspicion began. */
   isVouched: boolean
 }
@@ -92,6 +94,7 @@ export function watchPeer(state: DetectorState, peer: PeerId, at: number): reado
       isLinked: true,
       lostAt: at,
       isHungUp: false,
+      isHinted: false,
       isSuspected: false,
       asked: new Set(),
       deniedBy: 0,
@@ -114,10 +117,22 @@ export function hearPeer(state: DetectorState, peer: PeerId, at: number): readon
   const one = state.watched.get(peer)
   if (one === undefined) return []
   one.heardAt = Math.max(one.heardAt, at)
+  one.isHinted = false
   // Late words of a link that is gone do not bring it back.
   if (!one.isSuspected || !one.isLinked) return []
   clearSuspicion(one)
   return [{ type: 'trust', peer }]
+}
+
+/**
+ * Signalling says that the peer's socket there closed: it lost its network or its process, or signalling alone.
+ * Suspicion at once. It is dead once it has been silent for `suspectMs` and nobody who was asked reaches it.
+ */
+export function hintGone(state: DetectorState, peer: PeerId): readonly DetectorAction[] {
+  const one = state.watched.get(peer)
+  if (one === undefined) return []
+  one.isHinted = true
+  return one.isSuspected ? [] : suspect(state, peer, one)
 }
 
 /**
@@ -165,7 +180,8 @@ export function tickDetector(state: DetectorState, at: number): readonly Detecto
     const silentMs = at - one.heardAt
     if (!one.isSuspected && silentMs >= options.suspectMs * state.patience)
       actions.push(...suspect(state, peer, one))
-    const isGone = isDenied(one) && at - one.lostAt >= options.reconnectMs
+    const isSilent = one.isHinted && silentMs >= options.suspectMs * state.patience
+    const isGone = isDenied(one) && (one.isLinked ? isSilent : at - one.lostAt >= options.reconnectMs)
     if (one.isSuspected && (isGone || silentMs >= deadlineMs(state, one)))
       actions.push({ type: 'dead', peer })
   }
@@ -210,7 +226,8 @@ function helpersFor(state: DetectorState, peer: PeerId): readonly PeerId[] {
 }
 
 function isDenied(one: Watched): boolean {
-  return !one.isLinked && one.asked.size === 0 && (one.deniedBy > 0 || one.isHungUp) && !one.isVouched
+  const isMissed = one.deniedBy > 0 || (!one.isLinked && one.isHungUp)
+  return one.asked.size === 0 && isMissed && !one.isVouched
 }
 
 function clearSuspicion(one: Watched): void {
