@@ -40,6 +40,7 @@ export default defineConfig({
             'packages/**/*.test.ts',
             'apps/**/*.test.ts',
             'tests/contract/**/*.test.ts',
+            'tests/fuzz/**/*.test.ts',
             'tests/*.test.ts',
           ],
           exclude: notUnit,

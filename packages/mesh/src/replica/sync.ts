@@ -35,7 +35,7 @@ export interface Sync {
   synced(from: PeerId, id: number): void
   /**
    * An update was dropped as something before it is missing, in its document or in its writer's lane.
-   * @returns `false` when a sync with the peer is under way: no wonder, then
+   * @returns `false` for a hole while a sync with the peer is under way: no wonder, then
    */
   gap(from: PeerId, name: DocumentName, error: EarlyError): boolean
   close(): void
@@ -129,7 +129,7 @@ class DigestSync implements Sync {
     const isAwaited = this.#visits.some(({ peer }) => peer === from)
     if (isFresh && !isAwaited) this.#askForGaps((gap) => gap.peer === from && gap.name === name)
     this.#scheduleGaps()
-    return !isAwaited
+    return !isAwaited || needsLane || needsWhole
   }
 
   close(): void {

@@ -1,133 +1,10 @@
-import {
-  type Assignment,
-  defaultTaskOptions,
-  type ErrorRecord,
-  type JobId,
-  type Message,
-  type OperationHash,
-  PackedPayload,
-  type PeerId,
-  type ProcessorId,
-  ShoalError,
-} from '@shoal/scheduler'
+import { type ErrorRecord, type Message, PackedPayload, ShoalError } from '@shoal/scheduler'
 import { expect, test } from 'vitest'
 import { limits } from '../limits.ts'
 import { packMessages } from './batch.ts'
 import { packBody, unpackBody } from './body.ts'
+import { assignment, attempts, error, every, job, payload, results, self } from './messages.samples.ts'
 import { readMessage, writeMessage } from './messages.ts'
-
-const self = 'peer-1' as PeerId
-const job = 'job-1' as JobId
-const other = 'job-2' as JobId
-const operation = `${'ab'.repeat(32)}#add1` as OperationHash
-const processor = 'peer-1/worker/0' as ProcessorId
-const payload = (...bytes: number[]): PackedPayload => new PackedPayload(Uint8Array.from(bytes))
-const error: ErrorRecord = {
-  name: 'TypeError',
-  message: 'x is no function',
-  code: 'E_X',
-  stack: 'TypeError: x\n  at y',
-  cause: { name: 'Error', message: '', code: null, stack: null, cause: null, fields: null },
-  fields: Uint8Array.from([1, 2]),
-}
-const assignment: Assignment = {
-  no: 3,
-  attempt: 2 ** 40,
-  processor,
-  operation,
-  args: payload(1, 2, 3),
-  inputs: [{ index: 1, value: payload(9) }],
-  timeoutMs: 1500,
-}
-const attempts = [
-  { no: 1, attempt: 2 },
-  { no: 2 ** 24, attempt: 3 },
-]
-const results = [
-  { no: 1, attempt: 1, outcome: { status: 'done', value: payload(7) }, ranMs: 1.25 },
-  { no: 2, attempt: 1, outcome: { status: 'failed', error }, ranMs: 0 },
-  { no: 3, attempt: 1, outcome: { status: 'cancelled', reason: 'enough' }, ranMs: 0 },
-  { no: 4, attempt: 1, outcome: { status: 'lost' }, ranMs: 0 },
-  { no: 5, attempt: 1, outcome: { status: 'refused' }, ranMs: 0 },
-] as const
-
-const every: { readonly [T in Message['type']]: Extract<Message, { readonly type: T }> } = {
-  profile: {
-    type: 'profile',
-    wantsYours: true,
-    profile: {
-      name: 'Ann’s laptop',
-      processors: [{ id: processor, kind: 'worker', isDefault: true, score: 1.5 }],
-    },
-  },
-  assign: { type: 'assign', job, epoch: 1, tasks: [assignment, { ...assignment, no: 4, inputs: [] }] },
-  revoke: { type: 'revoke', job, epoch: 1, attempts },
-  abort: { type: 'abort', job, epoch: 1, attempts },
-  commit: { type: 'commit', job, epoch: 1, attempts },
-  adopt: { type: 'adopt', job, epoch: 2 },
-  audit: { type: 'audit', job, epoch: 1, attempts: [] },
-  results: { type: 'results', job, epoch: 1, results },
-  revoked: { type: 'revoked', job, epoch: 1, attempts },
-  holdings: {
-    type: 'holdings',
-    job,
-    epoch: 2,
-    running: [{ no: 1, attempt: 1, processor }],
-    results,
-    unknown: attempts,
-  },
-  stale: { type: 'stale', job, epoch: 3 },
-  submit: {
-    type: 'submit',
-    job,
-    parent: { no: 1, attempt: 1 },
-    requests: [
-      { seq: 0, operation, args: payload(), needs: [], options: defaultTaskOptions },
-      {
-        seq: 1,
-        operation,
-        args: payload(1),
-        needs: [
-          { index: 0, task: { job, no: 4 } },
-          { index: -1, task: { job: other, no: 5 } },
-        ],
-        options: {
-          name: 'a name',
-          scope: {
-            type: 'union',
-            scopes: [
-              { type: 'any' },
-              {
-                type: 'intersect',
-                scopes: [
-                  { type: 'kind', kind: 'webgpu' },
-                  { type: 'peer', peer: self },
-                ],
-              },
-              { type: 'processor', processor },
-            ],
-          },
-          priority: -2,
-          retryMax: 3,
-          retryBackoffMs: 100,
-          timeoutMs: 5000,
-        },
-      },
-    ],
-  },
-  submitted: { type: 'submitted', job, parent: { no: 1, attempt: 1 }, accepted: [{ seq: 0, no: 2 ** 24 }] },
-  watch: { type: 'watch', job, nos: [1, 2, 3] },
-  outcomes: {
-    type: 'outcomes',
-    job,
-    outcomes: [
-      { no: 1, outcome: { status: 'done', value: payload(1), processor } },
-      { no: 2, outcome: { status: 'failed', error, origin: { job: other, no: 1 }, attempts: 4, peer: self } },
-      { no: 3, outcome: { status: 'cancelled', reason: 'enough' } },
-    ],
-  },
-  cancel: { type: 'cancel', job, nos: null, reason: 'no longer needed' },
-}
 
 function cross(messages: readonly Message[]): readonly Message[] {
   const bodies = packMessages(messages, (_message, broken) => {
@@ -242,7 +119,8 @@ test('unpackBody() survives 20,000 mutations of good bodies with known codes', (
       readMessage(unpackBody(body.subarray(0, random(8) === 0 ? random(body.length) : body.length)), self)
     } catch (caught) {
       const isKnown =
-        caught instanceof ShoalError && ['E_DECODE', 'E_DEPTH', 'E_SCHEMA', 'E_FORBIDDEN'].includes(caught.code)
+        caught instanceof ShoalError &&
+        ['E_DECODE', 'E_DEPTH', 'E_SCHEMA', 'E_FORBIDDEN'].includes(caught.code)
       if (!isKnown) throw caught
     }
   }
