@@ -30,7 +30,7 @@ export interface TaskContext {
   progress(fraction: number): void
   /** The same for every attempt of this task: give it to whatever must not act twice. */
   readonly idempotencyKey: string
-  /** 0 for the first execution. */
+  /** Number of this execution: unique within the job, also over several owners. Not a count. */
   readonly attempt: number
   /** Id of the processor that runs the body; it starts with the peer's id. */
   readonly processor: string
