@@ -41,6 +41,18 @@ await Promise.all([
       'worker-entry.node': join(processors, 'worker-entry.node.ts'),
     },
   }),
+  build({
+    ...shared,
+    outdir: join(out, 'page'),
+    platform: 'browser',
+    conditions: ['development'],
+    entryPoints: {
+      page: join(here, 'page.ts'),
+      'raw-worker.page': join(here, 'work/raw-worker.page.ts'),
+      'comlink-worker.page': join(here, 'work/comlink-worker.page.ts'),
+      'worker-entry.browser': join(processors, 'worker-entry.browser.ts'),
+    },
+  }),
 ])
 
 const profile = process.env.BENCH_NODE_OPTIONS?.split(' ') ?? []

@@ -24,7 +24,7 @@ export interface MemoryRoom {
 export function countTransactions(): () => number {
   let count = 0
   const { transact } = Y.Doc.prototype
-  Y.Doc.prototype.transact = function counted(...args: Parameters<typeof transact>) {
+  Y.Doc.prototype.transact = function counted(this: Y.Doc, ...args: Parameters<typeof transact>) {
     count++
     return transact.apply(this, args)
   } as typeof transact

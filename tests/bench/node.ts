@@ -3,6 +3,7 @@ import { isChosen, type Selection } from './arguments.ts'
 import { benchCounts, benchS2Memory } from './counters.ts'
 import { benchB1, benchB1b, benchB2, benchB4, type Local } from './local.ts'
 import { comlinkNode, piscina, startRawWorker } from './node-workers.ts'
+import { benchFirstRemote, benchPage, benchRtc } from './pages.ts'
 import { createRaw } from './raw.ts'
 import { remoteBenches } from './remote.ts'
 import { benchB7, benchS2Node, withNodePair } from './rooms.ts'
@@ -38,8 +39,26 @@ export function runNode(selection: Selection): Stage[] {
         })
     }
   }
+  stages.push(...runPages(selection))
   if (isChosen(selection, 'B7', 'node')) stages.push({ ids: ['B7 node'], run: () => benchB7(selection) })
   if (isChosen(selection, 'S2', 'node')) stages.push({ ids: ['S2 node'], run: () => benchS2Node(selection) })
+  return stages
+}
+
+function runPages(selection: Selection): Stage[] {
+  const stages: Stage[] = []
+  for (const id of ['B1', 'B1b', 'B2', 'B4'] as const) {
+    if (isChosen(selection, id, 'page'))
+      stages.push({ ids: [`${id} page`], run: () => benchPage(id, selection) })
+  }
+  for (const id of ['B1r', 'B2r', 'B5'] as const) {
+    for (const role of ['contributor', 'member'] as const) {
+      if (isChosen(selection, id, 'rtc'))
+        stages.push({ ids: [`${id} rtc, lender is ${role}`], run: () => benchRtc(id, role, selection) })
+    }
+  }
+  if (isChosen(selection, 'B8', 'page'))
+    stages.push({ ids: ['B8 page'], run: () => benchFirstRemote(selection) })
   return stages
 }
 

@@ -1,12 +1,8 @@
-import type { EventEmitter } from 'node:events'
+import type { MessagePort, Worker } from 'node:worker_threads'
 import type { Endpoint } from 'comlink'
 
 /** What Comlink's own Node adapter does: its import path does not work from modules. */
-export function comlinkEndpoint(
-  port: Pick<EventEmitter, 'on' | 'off'> & {
-    postMessage(message: unknown, transfer?: readonly never[]): void
-  },
-): Endpoint {
+export function comlinkEndpoint(port: Worker | MessagePort): Endpoint {
   const wrapped = new WeakMap<object, (data: unknown) => void>()
   return {
     postMessage: (message, transfer) => port.postMessage(message, transfer as never[]),
