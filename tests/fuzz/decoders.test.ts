@@ -37,8 +37,8 @@ import {
   writeTicket,
 } from '../../packages/mesh/src/wire/control.ts'
 import { decodeFrame, encodeFrame, frameTypes } from '../../packages/mesh/src/wire/frames.ts'
-import { every, job, operation, self } from '../../packages/mesh/src/wire/messages.samples.ts'
 import { readMessage, writeMessage } from '../../packages/mesh/src/wire/messages.ts'
+import { every, job, operation, self } from '../../packages/mesh/src/wire/testing/messages.ts'
 import { asList } from '../../packages/mesh/src/wire/validate.ts'
 import { packValue, unpackValue } from '../../packages/sdk/src/values/index.ts'
 import { seed, tame } from './known.ts'

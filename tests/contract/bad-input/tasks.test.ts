@@ -25,7 +25,7 @@ const ended = new Map<number, (entry: CallEnded) => void>()
 beforeAll(() => {
   // A heap of its own size: a body that eats memory must not take long.
   fixture = createWorkerHostFixture(
-    () => startNodeWorker({ resourceLimits: { maxOldGenerationSizeMb: 24 } }),
+    () => startNodeWorker({ resourceLimits: { maxOldGenerationSizeMb: 96 } }),
     'packed',
     false,
   )

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest'
 import { limits } from '../limits.ts'
 import { packMessages } from './batch.ts'
 import { packBody, unpackBody } from './body.ts'
-import { assignment, attempts, error, every, job, payload, results, self } from './messages.samples.ts'
 import { readMessage, writeMessage } from './messages.ts'
+import { assignment, attempts, error, every, job, payload, results, self } from './testing/messages.ts'
 
 function cross(messages: readonly Message[]): readonly Message[] {
   const bodies = packMessages(messages, (_message, broken) => {
