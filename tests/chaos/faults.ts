@@ -43,7 +43,7 @@ async function strike(tools: Tools, victim: Actor, kind: string, act: () => Prom
   // Now and then the owner itself is struck.
   tools.submit(dice.next() < 0.3 ? victim : dice.pick(others), 'work', probe.count, probe.ms)
   await world.until(() => history.starts.slice(from).some(({ peer }) => peer === victim.peer), 3_000)
-  history.kills.push({ at: Date.now(), peer: victim.peer, kind })
+  history.kills.push({ at: Date.now(), peer: victim.peer, name: victim.name, kind })
   await act()
   victim.state = 'gone'
 }

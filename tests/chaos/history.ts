@@ -1,5 +1,5 @@
 import type { Actor } from './actors.ts'
-import type { PeerEvent } from './orders.ts'
+import type { PeerEvent, Reading } from './orders.ts'
 
 /** A body began, seen from outside of the mesh. */
 export interface Start {
@@ -13,6 +13,8 @@ export interface Start {
 export interface Kill {
   readonly at: number
   readonly peer: string
+  /** Name of the start that ended. */
+  readonly name: string
   readonly kind: string
 }
 
@@ -20,7 +22,7 @@ export interface Told {
   readonly at: number
   readonly by: string
   readonly value: string
-  readonly isAgain: boolean
+  readonly reading: Reading
 }
 
 /** A job that the run asked for. */
@@ -81,8 +83,8 @@ export function createHistory(): History {
         const task = `${event.job}/${event.index}`
         const list = outcomes.get(task) ?? []
         outcomes.set(task, list)
-        const { at, isAgain } = event
-        list.push({ at, by: actor.name, value: JSON.stringify(event.value), isAgain })
+        const { at, reading } = event
+        list.push({ at, by: actor.name, value: JSON.stringify(event.value), reading })
       } else if (event.type === 'ended') byJob.get(event.job)?.endedFor.add(actor.name)
       else if (event.type === 'error') history.errors.push({ by: actor.name, message: event.message })
       else if (event.type === 'gone') {
@@ -93,6 +95,15 @@ export function createHistory(): History {
   return history
 }
 
+export interface Recovery {
+  readonly ms: number
+  /** What ended the peer. */
+  readonly kind: string
+  readonly task: string
+  /** The peer that died had submitted the task, too: somebody had to take the job over first. */
+  readonly wasOwner: boolean
+}
+
 /** What the history says about the promises. */
 export interface Verdict {
   readonly tasks: number
@@ -101,14 +112,17 @@ export interface Verdict {
   readonly lost: readonly string[]
   /** Tasks with a value that is not theirs, or that failed. */
   readonly wrong: readonly string[]
-  /** Tasks whose outcome changed for one reader, or from what the submitter saw. */
+  /** Tasks whose outcome changed for their submitter, or for which two readers still differ in the end. */
   readonly changed: readonly string[]
-  /** Tasks of which two readers were told different executions. */
-  readonly disagreements: readonly string[]
+  /**
+   * Tasks that a successor ended while their owner was cut off or stood still, and whose other readers were
+   * corrected to what the owner had seen: the lowest epoch's outcome counts.
+   */
+  readonly corrected: readonly string[]
   readonly executions: number
   readonly executionsPerTask: number
-  /** From a kill to the next start of each task that was running there, in milliseconds, sorted. */
-  readonly recoveryMs: readonly number[]
+  /** From a kill to the next start of each task that was running there, shortest first. */
+  readonly recoveries: readonly Recovery[]
 }
 
 /** Checks a finished history. */
@@ -116,7 +130,7 @@ export function judge(history: History): Verdict {
   const lost: string[] = []
   const wrong: string[] = []
   const changed: string[] = []
-  const disagreements: string[] = []
+  const corrected: string[] = []
   let tasks = 0
   let tasksNotAccepted = 0
   const jobs = new Set<string>()
@@ -133,23 +147,24 @@ export function judge(history: History): Verdict {
       if (told.length === 0 && isAccepted) lost.push(task)
       const bad = told.find(({ value }) => !value.startsWith(`[${index},`))
       if (bad !== undefined) wrong.push(`${task}: ${bad.value}`)
-      if (changes(told, by)) changed.push(`${task}: ${told.map((one) => `${one.by}=${one.value}`).join(' ')}`)
-      else if (new Set(told.map(({ value }) => value)).size > 1) disagreements.push(task)
+      const text = `${task} of ${by}: ${told.map((one) => `${one.by}=${one.value}`).join(' ')}`
+      if (hasChanged(told, by)) changed.push(text)
+      else if (new Set(told.map(({ value }) => value)).size > 1) corrected.push(text)
     }
   }
   const executions = history.starts.filter(({ task }) => jobs.has(jobOf(task))).length
   const executionsPerTask = tasks === 0 ? 0 : executions / tasks
-  const recoveryMs = recoveries(history)
+  const recoveries = recoveriesOf(history)
   return {
     tasks,
     tasksNotAccepted,
     lost,
     wrong,
     changed,
-    disagreements,
+    corrected,
     executions,
     executionsPerTask,
-    recoveryMs,
+    recoveries,
   }
 }
 
@@ -157,31 +172,30 @@ function jobOf(task: string): string {
   return task.slice(0, task.lastIndexOf('/'))
 }
 
-/** One reader was told two values, or somebody was told later what the submitter was not. */
-function changes(told: readonly Told[], submitter: string): boolean {
-  const first = new Map<string, string>()
-  for (const { by, value } of told) {
-    if ((first.get(by) ?? value) !== value) return true
-    first.set(by, value)
-  }
-  const submitted = first.get(submitter)
-  return submitted !== undefined && told.some(({ isAgain, value }) => isAgain && value !== submitted)
+/** The submitter was told two values, or those who asked last were told different ones. */
+function hasChanged(told: readonly Told[], submitter: string): boolean {
+  const valuesOf = (list: readonly Told[]): number => new Set(list.map(({ value }) => value)).size
+  const final = told.filter(({ reading }) => reading === 'last')
+  return valuesOf(told.filter(({ by }) => by === submitter)) > 1 || valuesOf(final) > 1
 }
 
-function recoveries(history: History): readonly number[] {
-  const found: number[] = []
+function recoveriesOf(history: History): readonly Recovery[] {
+  const found: Recovery[] = []
   const byTask = new Map<string, Start[]>()
   for (const start of history.starts) byTask.set(start.task, [...(byTask.get(start.task) ?? []), start])
+  const ownerOf = new Map([...history.submissions.values()].map(({ job, by }) => [job ?? '', by]))
   for (const kill of history.kills) {
     for (const [task, starts] of byTask) {
       const last = starts.filter(({ at }) => at <= kill.at).at(-1)
       if (last === undefined || last.peer !== kill.peer) continue
       if ((history.outcomes.get(task) ?? []).some(({ at }) => at <= kill.at)) continue
       const next = starts.find(({ at }) => at > kill.at)
-      if (next !== undefined) found.push(next.at - kill.at)
+      if (next === undefined) continue
+      const wasOwner = ownerOf.get(jobOf(task)) === kill.name
+      found.push({ ms: next.at - kill.at, kind: kill.kind, task, wasOwner })
     }
   }
-  return found.sort((left, right) => left - right)
+  return found.sort((left, right) => left.ms - right.ms)
 }
 
 /** The value below which a share of the sorted numbers lies; NaN without any. */

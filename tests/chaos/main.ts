@@ -26,10 +26,13 @@ function table(report: ChaosReport): string {
     ['wrong', String(verdict.wrong.length)],
     ['outcomes changed', String(verdict.changed.length)],
     ['executions per task', verdict.executionsPerTask.toFixed(3)],
-    ['readers told different executions', String(verdict.disagreements.length)],
-    ['recoveries', String(verdict.recoveryMs.length)],
+    ['  told to other readers and corrected later', String(verdict.corrected.length)],
+    ['lost tasks that ran elsewhere', String(verdict.recoveries.length)],
     ['  p50', `${report.recoveryP50Ms} ms`],
     ['  p99', `${report.recoveryP99Ms} ms`],
+    ...verdict.recoveries.map(
+      ({ ms, kind, wasOwner }) => [`  ${kind}${wasOwner ? ' of the owner' : ''}`, `${ms} ms`] as const,
+    ),
     ['misbehaving tasks', report.special.map(({ kind, code }) => `${kind}: ${code}`).join(', ')],
     ['troubles', String(report.troubles.length)],
   ]

@@ -27,9 +27,14 @@ export type Order =
   | { readonly type: 'faults'; readonly faults: Partial<ChaosFaults> }
   | { readonly type: 'partition'; readonly addresses: readonly string[] }
   | { readonly type: 'heal' }
+  /** Tells all outcomes that it knows, for the last time. */
+  | { readonly type: 'read' }
   /** The thread that runs the scheduler does something else. */
   | { readonly type: 'spin'; readonly ms: number }
   | { readonly type: 'leave' }
+
+/** `again`: asked some seconds after the job's end. `last`: when everybody has been back for long. */
+export type Reading = 'first' | 'again' | 'last'
 
 /** What a peer of the run tells. All with `at`: the machine's clock, in milliseconds. */
 export type PeerEvent = { readonly at: number } & (
@@ -56,8 +61,7 @@ export type PeerEvent = { readonly at: number } & (
       readonly index: number
       /** The execution's value, or the code of the failure. */
       readonly value: readonly [number, string] | string
-      /** Asked again some time after the job's end. */
-      readonly isAgain: boolean
+      readonly reading: Reading
     }
   | { readonly type: 'ended'; readonly job: string; readonly total: number }
   | { readonly type: 'left'; readonly ms: number }

@@ -1,10 +1,13 @@
 import { type ChaosTransport, createChaosTransport } from '@shoal/mesh/testing'
 import { type Mesh, type MeshOptions, ShoalError, type Spawnable, scope } from '@shoal/sdk'
 import { hang, heapBomb, poison, type Value, type WorkItem, work } from './operations.ts'
-import type { Order, PeerConfig, PeerEvent, SubmitKind, Untimed } from './orders.ts'
+import type { Order, PeerConfig, PeerEvent, Reading, SubmitKind, Untimed } from './orders.ts'
 
-/** Asked again this long after a job's end whether its outcomes are still the same. */
-const againAfterMs = 4_000
+/**
+ * Asked again this long after a job's end whether its outcomes are still the same: soon, and when those who were
+ * away have been back for long.
+ */
+const againAfterMs = [4_000, 40_000] as const
 const operations: Readonly<Record<SubmitKind, Spawnable<[WorkItem], unknown>>> = {
   work,
   hang,
@@ -50,8 +53,9 @@ function watch(mesh: Mesh, tell: (event: Untimed) => void): void {
   const follow = (job: string): void => {
     if (followed.has(job)) return
     followed.add(job)
-    void read(mesh, job, false, tell).then(() => {
-      setTimeout(() => void read(mesh, job, true, tell), againAfterMs)
+    void read(mesh, job, 'first', tell).then(() => {
+      setTimeout(() => void read(mesh, job, 'again', tell), againAfterMs[0])
+      setTimeout(() => void read(mesh, job, 'last', tell), againAfterMs[1])
     })
   }
   mesh.on('job-opened', (job) => follow(job.id))
@@ -67,16 +71,17 @@ function watch(mesh: Mesh, tell: (event: Untimed) => void): void {
 async function read(
   mesh: Mesh,
   job: string,
-  isAgain: boolean,
+  reading: Reading,
   tell: (event: Untimed) => void,
 ): Promise<void> {
   try {
     const group = mesh.group<Value>(job)
     for await (const one of group) {
       const value = one.status === 'done' ? one.value : codeOf(one.error)
-      tell({ type: 'outcome', job, index: one.index, value, isAgain })
+      // The end of this peer is no task's.
+      if (value !== 'E_CLOSED') tell({ type: 'outcome', job, index: one.index, value, reading })
     }
-    if (!isAgain) tell({ type: 'ended', job, total: group.progress.total })
+    if (reading === 'first') tell({ type: 'ended', job, total: group.progress.total })
   } catch (error) {
     if (codeOf(error) !== 'E_CLOSED') tell({ type: 'error', message: `job ${job}: ${String(error)}` })
   }
@@ -93,6 +98,7 @@ function obey(
   else if (order.type === 'faults') chaos.setFaults(order.faults)
   else if (order.type === 'partition') for (const address of order.addresses) chaos.partition(address)
   else if (order.type === 'heal') chaos.heal()
+  else if (order.type === 'read') for (const job of mesh.jobs()) void read(mesh, job.id, 'last', tell)
   else if (order.type === 'spin') setTimeout(() => spin(order.ms))
   else {
     const from = performance.now()

@@ -40,6 +40,8 @@ const expectedCodes: Readonly<Record<string, readonly string[]>> = {
   poison: ['E_TASK_POISON'],
 }
 const tasksPerJob = 20
+/** Time for those who were away to be heard. */
+const againMs = 5_000
 /** Longest way back into the room after a fault is over. */
 const settleMs = 20_000
 /** Longest wait for all work to end after the last fault. */
@@ -192,7 +194,7 @@ class Run {
     if (wasStruck || this.#replaced.has(actor)) return
     this.#world.log(`${actor.name} died of what it ran`)
     if (this.#poisons.size === 0) this.#trouble(`${actor.name} died by itself`)
-    this.#world.history.kills.push({ at: Date.now(), peer: actor.peer, kind: 'poison' })
+    this.#world.history.kills.push({ at: Date.now(), peer: actor.peer, name: actor.name, kind: 'poison' })
     const open = this.#replace(actor, false)
       .catch((error: unknown) => this.#trouble(`${actor.name} was not replaced: ${error}`))
       .then(() => void this.#open.delete(open))
@@ -236,9 +238,10 @@ class Run {
       for (const open of submissions.filter((one) => !isOver(one)))
         this.#trouble(`${open.label} of ${open.by} has not ended (job ${open.job})`)
     }
-    // Everybody reads everything once more.
-    const again = (): boolean => this.#world.history.submissions.size >= 0
-    await this.#tools.pause(again() ? 4_500 : 0)
+    // Corrections of what a successor said spread; then everybody tells what is so in the end.
+    await this.#tools.pause(againMs)
+    for (const actor of this.#up()) actor.order({ type: 'read' })
+    await this.#tools.pause(againMs / 2)
   }
 
   #trouble(text: string): void {
@@ -257,7 +260,7 @@ class Run {
       if (isAccepted && !expectedCodes[kind]?.includes(code))
         this.#troubles.push(`a ${kind} task ended with ${code}`)
     }
-    const { recoveryMs } = verdict
+    const recoveryMs = verdict.recoveries.map(({ ms }) => ms)
     return {
       seed: this.#options.seed,
       seconds,

@@ -8,6 +8,10 @@ export interface SchedulerConfig {
   readonly ownerUnseenMs: number
   /** A member that lost all of several others at once is likely the one that was cut off: it waits this long. */
   readonly isolatedMs: number
+  /** A timer this late says that this peer itself stood still: others may have given it up. */
+  readonly stallMs: number
+  /** What others claimed meanwhile is heard of within this time. */
+  readonly doubtMs: number
   /** Period of the audit that repairs lost messages. */
   readonly auditMs: number
   /** An ended job stays readable this long, for peers that were away. */
@@ -37,6 +41,8 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   takeoverStepMs: 1000,
   ownerUnseenMs: 4000,
   isolatedMs: 5000,
+  stallMs: 1000,
+  doubtMs: 1500,
   auditMs: 2000,
   lingerMs: 60_000,
   noProcessorMs: 10_000,

@@ -4,6 +4,7 @@ import type { AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
 import type { StepContext } from './context.ts'
 import { requeue, unresolved } from './jobs.ts'
 import { isFinal, type JobState, type ProcessorState, refOf, type TaskState, taskAt } from './state.ts'
+import { isInDoubt } from './takeover.ts'
 import { makeAssigned, makeBackoff, makeEnded } from './transitions.ts'
 
 /** Failures that running the body again cannot mend. */
@@ -25,6 +26,12 @@ export function onResults(ctx: StepContext, from: PeerId, message: MessageOf<'re
   const job = ctx.state.jobs.get(message.job)
   if (job === undefined || !job.isMine) {
     answerNonOwner(ctx, from, message.job, message.epoch, message.results)
+    return
+  }
+  // Others may have claimed the job and run its tasks: what is written down now could not be taken back.
+  // Results that nobody acknowledges are sent again, here or to the new owner.
+  if (isInDoubt(ctx.state)) {
+    ctx.state.hasHeldBack = true
     return
   }
   for (const result of message.results) {

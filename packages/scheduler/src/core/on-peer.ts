@@ -56,12 +56,13 @@ function losePeer(ctx: StepContext, id: PeerId, cause: EventOf<'peer-left'>['cau
   if (peer === undefined) return
   state.peers.delete(id)
   state.story.add(state.now, id, cause)
-  if (peer.role === 'member') {
+  if (peer.role === 'member' && cause !== 'fenced') {
     state.memberLossesAt = [
       ...state.memberLossesAt.filter((at) => at > state.now - state.config.isolatedMs),
       state.now,
     ]
   }
+  if (cause === 'fenced') state.doubtUntil = Math.max(state.doubtUntil, state.now + state.config.doubtMs)
   for (const processor of [...state.processors.values()]) {
     if (processor.peer === peer) loseProcessor(ctx, processor, cause === 'dead' ? 'dead' : 'left')
   }

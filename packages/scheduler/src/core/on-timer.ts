@@ -51,6 +51,7 @@ export function onTimer(ctx: StepContext, action: TimerAction): void {
       return
     case 'audit':
       ctx.state.isAuditArmed = false
+      ctx.state.hasHeldBack = false
       audit(ctx)
   }
 }
@@ -153,12 +154,14 @@ function auditAssigned(ctx: StepContext): void {
 
 /** Keeps the audit going while anything is open between this peer and others. */
 export function armAudit(state: SchedulerState): void {
-  if (state.isAuditArmed || state.peers.size < 2 || !hasOpenBusiness(state)) return
+  if (state.isAuditArmed || !hasOpenBusiness(state)) return
   state.isAuditArmed = true
   state.timers.arm(state.now + state.config.auditMs, { type: 'audit' })
 }
 
 function hasOpenBusiness(state: SchedulerState): boolean {
+  if (state.hasHeldBack) return true
+  if (state.peers.size < 2) return false
   if (state.foreignWatches.size > 0 || state.cancels.length > 0 || state.executor.submitting.size > 0)
     return true
   for (const processor of state.processors.values()) {

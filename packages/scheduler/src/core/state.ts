@@ -216,6 +216,10 @@ export interface SchedulerState {
   >
   /** When other members were lost, newest last. */
   memberLossesAt: number[]
+  /** Until then this peer may have been given up by others and not know it. */
+  doubtUntil: number
+  /** Results were not taken since the last audit, which repeats them. */
+  hasHeldBack: boolean
   readonly cancels: PendingCancel[]
   readonly story: Story
   /** `task-*` notices are made only when somebody listens. */
@@ -269,6 +273,8 @@ export function createState(options: {
     foreignWatches: new Map(),
     earlyOutcomes: new Map(),
     memberLossesAt: [],
+    doubtUntil: 0,
+    hasHeldBack: false,
     cancels: [],
     story: new Story(4096),
     wantsTaskNotices: false,

@@ -431,6 +431,27 @@ test('[CL6] a member that lost all others at once waits before it claims their j
   expect(state.jobs.get(job)?.isMine).toBe(true)
 })
 
+test.each([
+  ['its timers are late', 6_000, 'time-passed'],
+  ['others gave it up', 1_000, 'peer-left'],
+] as const)('[CL7] an owner writes down nothing for 1.5 s when %s', (_, at, type) => {
+  const other = 'other' as PeerId
+  const { state, feed } = world({ workers: 0 })
+  join(feed, far, 1)
+  join(feed, other, 0)
+  const [task] = assignments(feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] }), far)
+  const results = [
+    { no: 0, attempt: task?.attempt ?? -1, outcome: { status: 'done' as const, value: value(1) }, ranMs: 1 },
+  ]
+  const tell = (now: number): Effect[] =>
+    feed({ type: 'message-received', from: far, message: { type: 'results', job, epoch: 1, results } }, now)
+  feed(type === 'peer-left' ? { type, peer: other, cause: 'fenced' } : { type }, at)
+  expect(only(tell(at + 1), 'send').filter(({ message }) => message.type === 'commit')).toEqual([])
+  expect(status(state, 0)).toBe('assigned')
+  tell(at + 1_500)
+  expect(status(state, 0)).toBe('done')
+})
+
 test('[ST1] an idle peer gets the unstarted tasks of a loaded one', () => {
   const { state, feed } = world({ workers: 0 })
   join(feed, far, 1)

@@ -47,12 +47,20 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
   const job = ctx.state.jobs.get(id)
   if (job === undefined || isOver(job) || job.isMine || job.claim.epoch !== epoch) return
   if (isOwnerHere(ctx.state, job)) return
-  if (isCutOff(ctx.state)) {
-    const at = ctx.state.now + ctx.state.config.isolatedMs
+  if (isInDoubt(ctx.state)) {
+    const at = Math.max(
+      ctx.state.doubtUntil,
+      ctx.state.now + (isCutOff(ctx.state) ? ctx.state.config.isolatedMs : 0),
+    )
     ctx.state.timers.arm(at, { type: 'takeover', job: id, epoch })
     return
   }
   claim(ctx, job, Math.max(2, epoch + 1))
+}
+
+/** This peer stood still, was given up, or hears nobody: others may own by now what it takes for its own. */
+export function isInDoubt(state: SchedulerState): boolean {
+  return isCutOff(state) || (state.peers.size > 1 && state.now < state.doubtUntil)
 }
 
 /**
