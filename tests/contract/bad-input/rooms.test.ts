@@ -1,4 +1,4 @@
-import type { JobId, Link, LinkChannel, PeerId } from '@shoal/scheduler'
+import type { JobId, PeerId } from '@shoal/scheduler'
 import { outcomes, specs } from '@shoal/scheduler/testing/contract/replica'
 import { afterEach, expect, test } from 'vitest'
 import { createIdentity, type Identity } from '../../../packages/mesh/src/membership/crypto.ts'
@@ -16,6 +16,7 @@ import {
 } from '../../../packages/mesh/src/replica/protocol.ts'
 import type { ReplicaFactory } from '../../../packages/mesh/src/room.ts'
 import { encodeFrame, frameTypes } from '../../../packages/mesh/src/wire/frames.ts'
+import { tapped } from '../../support/tap.ts'
 
 const open: { readonly world: TestWorld; readonly peers: TestPeer[] }[] = []
 afterEach(async () => {
@@ -42,24 +43,6 @@ function write(peer: TestPeer, job: string, count: number): void {
   ])
 }
 
-/** A link's parts as plain fields: some of them may be getters of a class. */
-function partsOf(link: Link): Link {
-  return {
-    channel: link.channel,
-    remoteAddress: link.remoteAddress,
-    get bufferedBytes() {
-      return link.bufferedBytes
-    },
-    messageBytesMax: link.messageBytesMax,
-    binding: link.binding,
-    send: (message) => link.send(message),
-    onMessage: (listener) => link.onMessage(listener),
-    onDrain: (listener) => link.onDrain(listener),
-    onClose: (listener) => link.onClose(listener),
-    close: () => link.close(),
-  }
-}
-
 /** A member whose replica the test can make say other things to other members. */
 function liar(change: (to: PeerId, message: ReplicaMessage) => ReplicaMessage): ReplicaFactory {
   return (parts) => {
@@ -83,32 +66,7 @@ test('[RP7] a contributor gets no byte of a document, and every document frame o
   const c = await world.join('c', {
     role: 'contributor',
     // Between the contributor and its links: sees every frame, and says more than it should.
-    wrap: (transport) => {
-      const tapped = (link: Link): Link => {
-        let seq = 0
-        const own = (frame: Uint8Array): void => {
-          new DataView(frame.buffer, frame.byteOffset, frame.length).setUint32(2, seq++)
-          link.send(frame)
-        }
-        if (link.channel === 'control') sends.push(own)
-        return {
-          ...partsOf(link),
-          send: own,
-          onMessage: (listener) =>
-            link.onMessage((message) => {
-              frames.push(message)
-              listener(message)
-            }),
-        }
-      }
-      const { dial, onLink } = transport
-      Object.assign(transport, {
-        dial: async (address: string, channel: LinkChannel) =>
-          tapped(await dial.call(transport, address, channel)),
-        onLink: (listener: (link: Link) => void) => onLink.call(transport, (link) => listener(tapped(link))),
-      })
-      return transport
-    },
+    wrap: (transport) => Object.assign(transport, tapped(transport, frames, sends)),
   })
   peers.push(a, b, c)
   await world.meet(a, b, c)
