@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Browser, BrowserContext, Page } from 'playwright'
+import { type HiddenTab, openHiddenTab } from './hidden-tab.ts'
 import type { Order, PeerConfig, PeerEvent } from './orders.ts'
 
 /** One start of one peer, as the run holds it. */
@@ -70,6 +71,31 @@ function takeIn(stage: Stage, actor: Actor, event: PeerEvent, resolve: () => voi
   else if (event.type === 'gone') actor.view.delete(event.peer)
   stage.onEvent(actor, event)
   if (event.type === 'joined') resolve()
+}
+
+export interface HiddenActor extends Actor {
+  readonly tab: HiddenTab
+}
+
+/** A page behind another one. */
+export async function startHiddenActor(stage: Stage, url: string, config: PeerConfig): Promise<HiddenActor> {
+  const base = createBase('page', config.name)
+  const { joined } = base
+  const script = `globalThis.chaosConfig = ${JSON.stringify(config)}
+globalThis.chaosTell = (event) => chaosTellText(JSON.stringify(event))`
+  const tab = await openHiddenTab(url, script, (text) => {
+    takeIn(stage, actor, JSON.parse(text) as PeerEvent, joined.resolve)
+  })
+  const actor: HiddenActor = Object.assign(base, {
+    tab,
+    joined: joined.promise,
+    order: (order: Order) => void tab.evaluate(`chaosOrder(${JSON.stringify(order)})`),
+    async kill() {
+      actor.state = 'gone'
+      await tab.close()
+    },
+  })
+  return actor
 }
 
 /** A peer in a process of its own. */

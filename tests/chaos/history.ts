@@ -52,6 +52,7 @@ export interface History {
     readonly peer: string
     readonly cause: string
   }[]
+  readonly suspicions: { readonly at: number; readonly by: string; readonly peer: string }[]
   submit(label: string, kind: string, count: number, by: string): Submission
   take(actor: Actor, event: PeerEvent): void
 }
@@ -67,6 +68,7 @@ export function createHistory(): History {
     outcomes,
     errors: [],
     departures: [],
+    suspicions: [],
     submit(label, kind, count, by) {
       const submission = { label, kind, count, by, job: null, isAccepted: false, endedFor: new Set<string>() }
       submissions.set(label, submission)
@@ -87,6 +89,8 @@ export function createHistory(): History {
         list.push({ at, by: actor.name, value: JSON.stringify(event.value), reading })
       } else if (event.type === 'ended') byJob.get(event.job)?.endedFor.add(actor.name)
       else if (event.type === 'error') history.errors.push({ by: actor.name, message: event.message })
+      else if (event.type === 'suspected')
+        history.suspicions.push({ at: event.at, by: actor.name, peer: event.peer })
       else if (event.type === 'gone') {
         history.departures.push({ at: event.at, by: actor.name, peer: event.peer, cause: event.cause })
       }

@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util'
+import { type DetectionReport, measureDetection } from './detection.ts'
 import { type ChaosReport, runChaos } from './run.ts'
 
 // `npm run chaos -- [--minutes 3] [--seed n] [--tasks 2000] [--only text] [--quick] [--json]`
+// `npm run chaos -- --detection [--times 10] [--minutes 10] [--only text] [--json]`
 
 const { values } = parseArgs({
   options: {
@@ -11,6 +13,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    detection: { type: 'boolean', default: false },
+    times: { type: 'string' },
   },
 })
 
@@ -40,22 +44,54 @@ function table(report: ChaosReport): string {
   return [...rows.map(([name, value]) => `${name.padEnd(50)} ${value}`), ...details].join('\n')
 }
 
+function detectionTable({ rows, leave, quiet }: DetectionReport): string {
+  const lines = rows.map(
+    ({ fault, watcher, count, p50Ms, p99Ms, missed }) =>
+      `${fault.padEnd(30)} ${watcher}  ${`${p50Ms}`.padStart(6)} ${`${p99Ms}`.padStart(6)}  of ${count}, missed ${missed}`,
+  )
+  if (leave !== null) lines.push(`executed again when peers left: ${leave.executedAgain} of ${leave.tasks}`)
+  if (quiet !== null) {
+    const { minutes, falseDeaths, suspicions, visibility, timersPerS } = quiet
+    lines.push(`false deaths in ${minutes} busy minutes: ${falseDeaths}; suspicions: ${suspicions}`)
+    lines.push(`the tab behind: ${visibility}, ${timersPerS.toFixed(1)} main timers a second`)
+  }
+  return ['fault                          seen by   p50    p99 ms', ...lines].join('\n')
+}
+
 /** What makes a run a failure; times are reported, for a busy machine stretches them. */
-export function isGood({ verdict, troubles }: ChaosReport): boolean {
+function isGood({ verdict, troubles }: ChaosReport): boolean {
   const { lost, wrong, changed } = verdict
   return lost.length + wrong.length + changed.length + troubles.length === 0
 }
 
-const minutes = Number(values.minutes ?? (values.quick ? 0.5 : 3))
-const report = await runChaos({
-  seed: Number(values.seed ?? Math.floor(Math.random() * 1e9)),
-  durationMs: minutes * 60_000,
-  everyMs: 3_000,
-  tasks: Number(values.tasks ?? Math.round(minutes * 667)),
-  nodes: 3,
-  pages: 3,
-  ...(values.only === undefined ? {} : { only: values.only }),
-  log: values.json ? () => undefined : console.log,
-})
-console.log(values.json ? JSON.stringify(report) : `\n${table(report)}`)
-process.exit(isGood(report) ? 0 : 1)
+const log = values.json ? () => undefined : console.log
+const only = values.only === undefined ? {} : { only: values.only }
+
+async function runFaults(): Promise<boolean> {
+  const minutes = Number(values.minutes ?? (values.quick ? 0.5 : 3))
+  const report = await runChaos({
+    seed: Number(values.seed ?? Math.floor(Math.random() * 1e9)),
+    durationMs: minutes * 60_000,
+    everyMs: 3_000,
+    tasks: Number(values.tasks ?? Math.round(minutes * 667)),
+    nodes: 3,
+    pages: 3,
+    ...only,
+    log,
+  })
+  console.log(values.json ? JSON.stringify(report) : `\n${table(report)}`)
+  return isGood(report)
+}
+
+async function runDetection(): Promise<boolean> {
+  const report = await measureDetection({
+    times: Number(values.times ?? (values.quick ? 3 : 10)),
+    quietMinutes: Number(values.minutes ?? (values.quick ? 0.5 : 10)),
+    ...only,
+    log,
+  })
+  console.log(values.json ? JSON.stringify(report) : `\n${detectionTable(report)}`)
+  return report.rows.every(({ missed }) => missed === 0) && (report.quiet?.falseDeaths ?? 0) === 0
+}
+
+process.exit((await (values.detection ? runDetection() : runFaults())) ? 0 : 1)

@@ -6,7 +6,15 @@ import { join } from 'node:path'
 import { hostRoom, type RoomHost } from '@shoal/sdk/node'
 import type { Browser } from 'playwright'
 import { launchBrowser } from '../e2e/support/browser.ts'
-import { type Actor, type NodeActor, type PageActor, startNodeActor, startPageActor } from './actors.ts'
+import {
+  type Actor,
+  type HiddenActor,
+  type NodeActor,
+  type PageActor,
+  startHiddenActor,
+  startNodeActor,
+  startPageActor,
+} from './actors.ts'
 import { buildPrograms, type Programs } from './build.ts'
 import { createHistory, type History } from './history.ts'
 import type { PeerConfig } from './orders.ts'
@@ -23,6 +31,8 @@ export interface World extends AsyncDisposable {
   log(line: string): void
   startNode(seat: number, isFresh: boolean): Promise<NodeActor>
   startPage(seat: number): Promise<PageActor>
+  /** A page in a tab behind another one, of a browser of its own. */
+  startHiddenPage(seat: number): Promise<HiddenActor>
   /** Signalling goes away; the result brings it back. */
   stopSignalling(): Promise<() => Promise<void>>
   /** Resolves when everybody who is up sees `actor`, and it sees them; `false` when that takes too long. */
@@ -40,6 +50,7 @@ export async function openWorld(log: (line: string) => void): Promise<World> {
 class RealWorld implements World {
   readonly history = createHistory()
   readonly actors: Actor[] = []
+  readonly #hidden: HiddenActor[] = []
   readonly #startedAt = Date.now()
   readonly #print: (line: string) => void
   readonly #folder = mkdtempSync(join(tmpdir(), 'shoal-chaos-'))
@@ -93,6 +104,15 @@ class RealWorld implements World {
     return actor
   }
 
+  async startHiddenPage(seat: number): Promise<HiddenActor> {
+    const name = this.#name(`hidden-${seat}`)
+    const actor = await startHiddenActor(this.#stage, `${this.#url}/`, this.#config(name))
+    this.actors.push(actor)
+    this.#hidden.push(actor)
+    await joinedInTime(actor)
+    return actor
+  }
+
   async stopSignalling(): Promise<() => Promise<void>> {
     const port = this.#host?.port ?? 0
     await this.#host?.close()
@@ -127,6 +147,7 @@ class RealWorld implements World {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true
     await Promise.all(this.actors.map((actor) => (actor.kind === 'node' ? actor.kill() : null)))
+    await Promise.all(this.#hidden.map((actor) => actor.kill()))
     await this.#browser?.close()
     await this.#host?.close()
     this.#server.closeAllConnections()
