@@ -22,7 +22,7 @@ export function linkArguments(
   after: readonly Task<unknown>[],
   space: string,
 ): LinkedArguments {
-  if (after.length === 0 && !args.some((arg) => arg instanceof TaskHandle)) return plain
+  if (after.length === 0 && !hasTask(args)) return plain
   const needs: Need[] = []
   let early: Outcome | null = null
   const link = (task: TaskHandle<unknown>, index: number): unknown => {
@@ -40,6 +40,12 @@ export function linkArguments(
   })
   for (const task of after) if (task instanceof TaskHandle) link(task, -1)
   return { needs, early }
+}
+
+/** Asked for every task: a loop makes nothing. */
+function hasTask(args: readonly unknown[]): boolean {
+  for (let index = 0; index < args.length; index++) if (args[index] instanceof TaskHandle) return true
+  return false
 }
 
 function neededRef(task: TaskHandle<unknown>, space: string): Need['task'] {

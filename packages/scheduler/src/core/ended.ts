@@ -18,7 +18,7 @@ export function settleEnded(ctx: StepContext): void {
     tellEnd(ctx, task, outcome)
     const dependents = task.dependents
     task.dependents = null
-    for (const dependent of dependents ?? []) feed(ctx, dependent, task)
+    if (dependents !== null) for (const dependent of dependents) feed(ctx, dependent, task)
     jobs.add(task.job)
   }
   for (const job of jobs) endJobIfComplete(ctx, job)
@@ -28,8 +28,10 @@ export function settleEnded(ctx: StepContext): void {
 export function tellEnd(ctx: StepContext, task: TaskState, outcome: Outcome): void {
   const ref = refOf(task)
   if (task.isWatched) ctx.settle(ref, outcome)
-  for (const peer of task.watchers ?? []) ctx.tellWatcher(peer, ref.job, { no: ref.no, outcome })
-  task.watchers = null
+  if (task.watchers !== null) {
+    for (const peer of task.watchers) ctx.tellWatcher(peer, ref.job, { no: ref.no, outcome })
+    task.watchers = null
+  }
   if (!ctx.state.wantsTaskNotices) return
   const type =
     outcome.status === 'done' ? 'task-done' : outcome.status === 'failed' ? 'task-failed' : 'task-cancelled'

@@ -30,7 +30,11 @@ function isSafe(value: unknown, depth: number): boolean {
 }
 
 function isObjectSafe(value: object, depth: number): boolean {
-  if (Array.isArray(value)) return value.every((part) => isSafe(part, depth))
+  if (Array.isArray(value)) {
+    // Every list of arguments comes through here: no closure, no iterator.
+    for (let index = 0; index < value.length; index++) if (!isSafe(value[index], depth)) return false
+    return true
+  }
   const prototype = Object.getPrototypeOf(value)
   if (prototype === Object.prototype) {
     const record = value as Record<string, unknown>
