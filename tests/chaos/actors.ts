@@ -73,6 +73,15 @@ function takeIn(stage: Stage, actor: Actor, event: PeerEvent, resolve: () => voi
   if (event.type === 'joined') resolve()
 }
 
+/** The last line of a process that was killed may be torn. */
+function eventOf(line: string): PeerEvent | null {
+  try {
+    return JSON.parse(line) as PeerEvent
+  } catch {
+    return null
+  }
+}
+
 export interface HiddenActor extends Actor {
   readonly tab: HiddenTab
 }
@@ -137,7 +146,8 @@ export function startNodeActor(
   })
   if (child.stdout !== null) {
     createInterface({ input: child.stdout }).on('line', (line) => {
-      if (line.startsWith('{')) takeIn(stage, actor, JSON.parse(line) as PeerEvent, joined.resolve)
+      const event = eventOf(line)
+      if (event !== null) takeIn(stage, actor, event, joined.resolve)
     })
   }
   return actor

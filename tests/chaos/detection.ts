@@ -73,7 +73,15 @@ const kinds: readonly Kind[] = [
 
 /** How long it takes until the others know. */
 export async function measureDetection(options: DetectionOptions): Promise<DetectionReport> {
-  await using world = await openWorld(options.log)
+  const world = await openWorld(options.log)
+  try {
+    return await measureIn(world, options)
+  } finally {
+    await world.close()
+  }
+}
+
+async function measureIn(world: World, options: DetectionOptions): Promise<DetectionReport> {
   const starts = [world.startNode(1, true), world.startNode(2, true), world.startPage(1), world.startPage(2)]
   const watchers = await Promise.all(starts)
   for (const actor of watchers) await world.meets(actor, missedAfterMs)

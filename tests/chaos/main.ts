@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type DetectionReport, measureDetection } from './detection.ts'
-import { type ChaosReport, runChaos } from './run.ts'
+import { type ChaosReport, isGood, runChaos } from './run.ts'
 
 // `npm run chaos -- [--minutes 3] [--seed n] [--tasks 2000] [--only text] [--quick] [--json]`
 // `npm run chaos -- --detection [--times 10] [--minutes 10] [--only text] [--json]`
@@ -56,12 +56,6 @@ function detectionTable({ rows, leave, quiet }: DetectionReport): string {
     lines.push(`the tab behind: ${visibility}, ${timersPerS.toFixed(1)} main timers a second`)
   }
   return ['fault                          seen by   p50    p99 ms', ...lines].join('\n')
-}
-
-/** What makes a run a failure; times are reported, for a busy machine stretches them. */
-function isGood({ verdict, troubles }: ChaosReport): boolean {
-  const { lost, wrong, changed } = verdict
-  return lost.length + wrong.length + changed.length + troubles.length === 0
 }
 
 const log = values.json ? () => undefined : console.log

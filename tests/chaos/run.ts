@@ -33,6 +33,12 @@ export interface ChaosReport {
   readonly troubles: readonly string[]
 }
 
+/** Whether all promises held; times are reported only, for a busy machine stretches them. */
+export function isGood({ verdict, troubles }: ChaosReport): boolean {
+  const { lost, wrong, changed } = verdict
+  return lost.length + wrong.length + changed.length + troubles.length === 0
+}
+
 /** Codes that the tasks which misbehave may end with. */
 const expectedCodes: Readonly<Record<string, readonly string[]>> = {
   hang: ['E_TASK_TIMEOUT'],
@@ -49,12 +55,13 @@ const endMs = 60_000
 
 /** Runs it: a room, work, faults, an end, a verdict. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
-  await using world = await openWorld(options.log)
+  const world = await openWorld(options.log)
   const run = new Run(world, options)
   try {
     return await run.play()
   } finally {
     run.stop()
+    await world.close()
   }
 }
 

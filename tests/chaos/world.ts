@@ -23,7 +23,7 @@ import type { PeerConfig } from './orders.ts'
 const joinMs = 60_000
 
 /** The room, everybody in it, and whoever watches. */
-export interface World extends AsyncDisposable {
+export interface World {
   readonly history: History
   readonly actors: readonly Actor[]
   /** Milliseconds since the start of the run, for people. */
@@ -39,6 +39,8 @@ export interface World extends AsyncDisposable {
   meets(actor: Actor, timeoutMs: number): Promise<boolean>
   /** Resolves when `condition` holds after some event, `false` when it never does in time. */
   until(condition: () => boolean, timeoutMs: number): Promise<boolean>
+  /** Ends everything that it started. */
+  close(): Promise<void>
 }
 
 export async function openWorld(log: (line: string) => void): Promise<World> {
@@ -144,7 +146,7 @@ class RealWorld implements World {
     })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async close(): Promise<void> {
     this.#isOver = true
     await Promise.all(this.actors.map((actor) => (actor.kind === 'node' ? actor.kill() : null)))
     await Promise.all(this.#hidden.map((actor) => actor.kill()))
