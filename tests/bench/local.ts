@@ -157,7 +157,7 @@ export async function benchB4(local: Local): Promise<Row[]> {
         },
       }),
     )
-    const times = await paired(isQuick ? 3 : Math.max(15, pairs), [split, ...systems])
+    const times = await paired(isQuick ? pairs : Math.max(15, pairs), [split, ...systems])
     rows.push(
       ...rowsOf({ bench: 'B4', place, metric: `speed-${ms}ms`, unit: '1/s' }, inverted(times, k), ['split']),
     )

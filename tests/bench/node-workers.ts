@@ -11,8 +11,8 @@ const file = (name: string): URL => new URL(`./${name}.js`, import.meta.url)
 export function startRawWorker(): RawWorker {
   const worker = new Worker(file('raw-worker.node'))
   return {
-    post: (message, transfer) => worker.postMessage(message, [...(transfer ?? [])] as never[]),
-    onMessage: (listener) => void worker.on('message', listener),
+    post: (message, transfer) => worker.postMessage(message, transfer),
+    onMessage: (listener) => void worker.on('message', (message) => listener(message as never)),
     end: async () => void (await worker.terminate()),
   }
 }
