@@ -26,7 +26,8 @@ export async function answerBare(connection: RTCPeerConnection, offer: string): 
     channel.binaryType = 'arraybuffer'
     let left = 0
     channel.addEventListener('message', ({ data }: MessageEvent) => {
-      if (typeof data === 'string') left = Number(data)
+      if (typeof data === 'string' && data.startsWith('send ')) void pour(channel, Number(data.slice(5)))
+      else if (typeof data === 'string') left = Number(data)
       else if (left === 0) channel.send(data as ArrayBuffer)
       else {
         left -= (data as ArrayBuffer).byteLength
@@ -54,6 +55,8 @@ export interface Bare {
   batched(messages: number): Promise<number>
   /** Sends `bytes` in messages of 64 KiB. Gives MB/s. */
   bulk(bytes: number): Promise<number>
+  /** The same the other way: the far end sends. */
+  pull(bytes: number): Promise<number>
   close(): void
 }
 
@@ -89,9 +92,24 @@ export async function offerBare(connection: RTCPeerConnection): Promise<Bare> {
         const acknowledged = new Promise<void>((resolve) => {
           onMessage = () => resolve()
         })
+        channel.send(String(bytes))
         await pour(channel, bytes)
         await acknowledged
       })
+      return bytes / 1e6 / seconds
+    },
+    async pull(bytes) {
+      const seconds = await secondsOf(
+        () =>
+          new Promise<void>((resolve) => {
+            let left = bytes
+            onMessage = (data) => {
+              left -= (data as ArrayBuffer).byteLength
+              if (left <= 0) resolve()
+            }
+            channel.send(`send ${bytes}`)
+          }),
+      )
       return bytes / 1e6 / seconds
     },
     close: () => connection.close(),
@@ -101,7 +119,6 @@ export async function offerBare(connection: RTCPeerConnection): Promise<Bare> {
 async function pour(channel: RTCDataChannel, bytes: number): Promise<void> {
   const message = new Uint8Array(64 * 1024).fill(1)
   channel.bufferedAmountLowThreshold = 2 ** 20
-  channel.send(String(bytes))
   for (let sent = 0; sent < bytes; sent += message.length) {
     if (channel.bufferedAmount >= 4 * 2 ** 20) {
       await new Promise<void>((resolve) =>
