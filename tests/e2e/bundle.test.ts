@@ -89,3 +89,15 @@ test('examples/strict-csp: a page lends its workers to a room under a strict pol
   expect(await result(page)).toBe('The room computed: 1 4 9 16')
   expect(errors).toEqual([])
 })
+
+test('a policy that blocks workers fails the tasks, and is named', async () => {
+  const server = await serve('strict-csp', "default-src 'none'; script-src 'self' blob:; worker-src 'self'")
+  const { page } = await openPage(browser, server.url)
+  expect(await result(page)).toMatch(/^E_WORKER: .*Content-Security-Policy.*worker-src/)
+})
+
+test('a policy that blocks the code of operations fails the tasks', async () => {
+  const server = await serve('strict-csp', "default-src 'none'; script-src 'self'; worker-src 'self' blob:")
+  const { page } = await openPage(browser, server.url)
+  expect(await result(page)).toMatch(/^E_CODE: .*Content-Security-Policy.*script-src/)
+})

@@ -30,6 +30,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     startWorker: () => platform.startWorker(),
     operations,
     resultForm: 'live',
+    failsUnstarted: true,
   })
   const runtime = createRuntime({
     self,

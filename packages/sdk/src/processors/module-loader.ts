@@ -65,7 +65,10 @@ async function importInto(
     operation.body = body as Body
     rememberFunction(body, record)
   } catch (cause) {
-    const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+    const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
+    // It was just made here: either a policy keeps it from loading, or something that it imports is away.
+    const isUnloaded = url.startsWith('blob:') && text.includes(url)
+    const reason = isUnloaded ? `${text}; a Content-Security-Policy must allow blob: in script-src` : text
     operation.error =
       cause instanceof ShoalError
         ? cause

@@ -5,6 +5,7 @@ import {
   type CallEnded,
   type Clock,
   defaultTaskOptions,
+  type ErrorRecord,
   type JobId,
   type OperationHash,
   type OperationRecord,
@@ -42,6 +43,8 @@ export interface WorkerHostOptions {
   readonly resultForm?: ResultForm
   /** How long a body that was asked to stop may take before its worker is replaced. Default 50. */
   readonly abortGraceMs?: number
+  /** For a peer that is alone: when no worker can start, calls fail and say why. Default: they wait. */
+  readonly failsUnstarted?: boolean
 }
 
 export interface BodyProgress {
@@ -92,6 +95,9 @@ class Host implements WorkerHost {
   #score = 1
   #isMeasured = false
   #isClosed = false
+  #hasStarted = false
+  /** Why no worker can start, with `failsUnstarted`. */
+  #unstarted: ErrorRecord | null = null
 
   constructor(options: WorkerHostOptions) {
     this.#options = options
@@ -152,7 +158,9 @@ class Host implements WorkerHost {
 
   execute(processor: ProcessorId, calls: readonly Call[]): void {
     const slot = this.#seats.get(processor)?.slot ?? null
-    if (slot === null) this.#end(calls.map(({ callId }) => refused(callId)))
+    const unstarted = this.#unstarted
+    if (unstarted !== null) this.#end(calls.map((call) => failedCall(call, unstarted)))
+    else if (slot === null) this.#end(calls.map(({ callId }) => refused(callId)))
     else for (const call of slot.run(calls)) void this.#park(processor, call)
   }
 
@@ -240,11 +248,30 @@ class Host implements WorkerHost {
       onGone: (isCrash, reason) => {
         this.#forgetSlot(slot)
         const seat = this.#seats.get(id)
-        if (seat?.slot === slot) seat.restart(isCrash, reason)
+        if (seat?.slot !== slot) return
+        seat.restart(isCrash, reason)
+        if (seat.slot === null) this.#onPause(reason)
       },
     })
+    slot.ready.then(
+      () => {
+        this.#hasStarted = true
+        if (this.#unstarted === null) return
+        this.#unstarted = null
+        this.#publish()
+      },
+      () => {},
+    )
     if (!this.#isMeasured) void this.#measureLater(slot)
     return slot
+  }
+
+  /** A worker crashed too often. When none ever started, waiting would be for ever. */
+  #onPause(reason: string): void {
+    if (this.#hasStarted || this.#options.failsUnstarted !== true) return
+    const message = `Cannot run tasks as a worker must start: current value is ${reason}`
+    this.#unstarted = errorToRecord(new ShoalError('E_WORKER', message))
+    this.#publish()
   }
 
   /** All workers of a machine are alike: one of them is measured, once, when it has nothing to do. */
@@ -314,7 +341,7 @@ class Host implements WorkerHost {
   }
 
   #publish(): void {
-    const seats = [...this.#seats.values()].filter(({ slot }) => slot !== null)
+    const seats = [...this.#seats.values()].filter(({ slot }) => slot !== null || this.#unstarted !== null)
     const score = this.#score
     this.#processors = seats.map(({ id }) => ({ id, kind: 'worker', isDefault: true, score }))
     for (const listener of this.#processorsListeners) listener(this.#processors)
