@@ -86,12 +86,21 @@ export function followConnection(
   }
   native.addEventListener('connectionstatechange', watch)
   native.addEventListener('iceconnectionstatechange', watch)
-  connection.on('open', () => {
+  let isPresented = false
+  // A channel may be open before the browser shows the answer that opened it: without both descriptions
+  // the link would look as if it had no certificates to bind to. What arrives meanwhile is kept.
+  const present = (): void => {
+    if (isPresented || native.localDescription === null || native.remoteDescription === null) return
+    isPresented = true
     clearTimeout(timer)
     isOpen = true
     // A second data channel would take the place of the first inside PeerJS.
     native.ondatachannel = (event) => event.channel.close()
     opening.resolve(createLink(connection, channel, events, end, hangUp))
+  }
+  connection.on('open', () => {
+    native.addEventListener('signalingstatechange', present)
+    present()
   })
   return pending
 }
