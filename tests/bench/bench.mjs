@@ -63,5 +63,10 @@ const child = spawn(
     stdio: 'inherit',
   },
 )
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.on(signal, () => {
+    child.kill(signal)
+    // A browser that is being closed may keep it for ever.
+    setTimeout(() => child.kill('SIGKILL'), 2000)
+  })
 child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)))
