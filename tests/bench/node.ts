@@ -40,7 +40,7 @@ export function runNode(selection: Selection): Stage[] {
     }
   }
   stages.push(...runPages(selection))
-  if (isChosen(selection, 'B7', 'node')) stages.push({ ids: ['B7 node'], run: () => benchB7(selection) })
+  if (isChosen(selection, 'B7', 'node')) stages.push({ ids: ['B7 node'], run: benchB7 })
   if (isChosen(selection, 'S2', 'node')) stages.push({ ids: ['S2 node'], run: () => benchS2Node(selection) })
   return stages
 }

@@ -63,7 +63,7 @@ export async function whenProcessors(mesh: Mesh, count: number): Promise<void> {
 const sleep50 = (i: number): Promise<number> => new Promise((resolve) => setTimeout(() => resolve(i), 50))
 
 /** Three peers with one worker each, 200 sleeps of 50 ms; one peer is killed after a second. */
-export async function benchB7(selection: Selection): Promise<Row[]> {
+export async function benchB7(): Promise<Row[]> {
   const repetitions = 3
   const seconds = { calm: [] as number[], kill: [] as number[], spare: [] as number[] }
   const assigned = { calm: 0, kill: 0, spare: 0 }
