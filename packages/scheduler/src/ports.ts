@@ -1,5 +1,6 @@
 import type { Call } from './core/effects.ts'
 import type { CallEnded, PeerRole } from './core/events.ts'
+import type { ChunkId, ChunkRef } from './model/chunk.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from './model/ids.ts'
 import type { AttemptRef, Message, SpawnRequest } from './model/message.ts'
 import type { OperationRecord } from './model/operation.ts'
@@ -165,4 +166,35 @@ export interface OperationStore {
    * @throws ShoalError `E_NO_FUNCTION` when nobody has it in time, `E_CODE_HASH` when the text does not match
    */
   fetch(hash: OperationHash, from: PeerId): Promise<OperationRecord>
+}
+
+/** The bytes of chunks on this peer, and their way here from other peers. */
+export interface ChunkStore {
+  /**
+   * Keeps packed bytes here: in memory, or on disk above the memory limit.
+   * @throws ShoalError `E_QUOTA` when there is no room
+   */
+  put(id: ChunkId, bytes: Uint8Array): Promise<ChunkRef>
+  /** Whether all of it is here. */
+  has(id: ChunkId): boolean
+  /**
+   * The bytes, from here, or else from one of `holders` (resumed from another one when a holder goes).
+   * Concurrent fetches of one id share one transfer.
+   * @throws ShoalError `E_CHUNK_LOST` (nobody has it), `E_HASH` (the bytes do not match), `E_CHUNK_REF` (unknown id)
+   */
+  fetch(ref: ChunkRef, holders: readonly PeerId[], signal?: AbortSignal): Promise<Uint8Array>
+  drop(id: ChunkId): void
+  /** A copy came to be here, or went. */
+  onHeld(listener: (id: ChunkId, isHeld: boolean) => void): Unsubscribe
+  readonly stats: ChunkStats
+  close(): Promise<void>
+}
+
+/** What a chunk store holds and has moved since its start. */
+export interface ChunkStats {
+  readonly heldBytes: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+  readonly movedInBytes: number
+  readonly movedOutBytes: number
 }
