@@ -168,6 +168,14 @@ export interface OperationStore {
   fetch(hash: OperationHash, from: PeerId): Promise<OperationRecord>
 }
 
+/** What the core's packages, which know no platform, need of an `AbortSignal`. */
+export interface StopSignal {
+  readonly aborted: boolean
+  readonly reason: unknown
+  addEventListener(type: 'abort', listener: () => void, options?: { readonly once?: boolean }): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
 /** The bytes of chunks on this peer, and their way here from other peers. */
 export interface ChunkStore {
   /**
@@ -182,7 +190,7 @@ export interface ChunkStore {
    * Concurrent fetches of one id share one transfer.
    * @throws ShoalError `E_CHUNK_LOST` (nobody has it), `E_HASH` (the bytes do not match), `E_CHUNK_REF` (unknown id)
    */
-  fetch(ref: ChunkRef, holders: readonly PeerId[], signal?: AbortSignal): Promise<Uint8Array>
+  fetch(ref: ChunkRef, holders: readonly PeerId[], signal?: StopSignal): Promise<Uint8Array>
   drop(id: ChunkId): void
   /** A copy came to be here, or went. */
   onHeld(listener: (id: ChunkId, isHeld: boolean) => void): Unsubscribe
