@@ -4,8 +4,10 @@ import type { ChunkId, ChunkRef } from './model/chunk.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from './model/ids.ts'
 import type { AttemptRef, Message, SpawnRequest } from './model/message.ts'
 import type { OperationRecord } from './model/operation.ts'
+import type { Payload } from './model/payload.ts'
 import type { ProcessorRecord } from './model/processor.ts'
 import type { ReplicatedRecord } from './model/records.ts'
+import type { ServiceNews, ServiceRun, ServiceSpec } from './model/service.ts'
 import type { Outcome } from './model/task.ts'
 
 /** Ends a subscription. Calling it twice is harmless. */
@@ -135,6 +137,21 @@ export interface ProcessorHost {
   ): void
   taskSettled(ref: TaskRef, outcome: Outcome): void
   close(): Promise<void>
+}
+
+/** Runs the services that this peer hosts. Instances are numbered by the core, never twice. */
+export interface ServiceHost {
+  /** This peer may have to host the service soon: fetches its code from `from`, and what else takes time. */
+  prepare(spec: ServiceSpec, from: PeerId): void
+  /** Makes an instance, with this state or as its constructor makes it. Answered by one `opened`. */
+  open(instance: number, spec: ServiceSpec, state: Payload | null): void
+  /** Runs calls one at a time, in order, behind those given before; each ends once in a `ran`, or all in one `died`. */
+  run(instance: number, calls: readonly ServiceRun[]): void
+  /** Answered by one `snapshot`: the state after the calls given so far. */
+  snapshot(instance: number, seq: number): void
+  /** Ends the instance; what runs is stopped, and nothing more is told. Unknown numbers are ignored. */
+  close(instance: number): void
+  onNews(listener: (news: readonly ServiceNews[]) => void): Unsubscribe
 }
 
 export type BodyRequest =

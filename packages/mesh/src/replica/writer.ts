@@ -212,6 +212,10 @@ class BufferedWriter implements Writer {
       case 'profile':
         this.#profile = record.profile
         break
+      case 'service':
+      case 'service-claim':
+      case 'service-ended':
+        break
       default:
         if (!this.#options.documents.isDropped(jobName(record.job))) this.#gatherRows(record)
     }

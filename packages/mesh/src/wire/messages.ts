@@ -62,10 +62,12 @@ const codes = {
   watch: 14,
   outcomes: 15,
   cancel: 16,
-} as const satisfies Record<Message['type'], number>
+} as const satisfies Record<PlainType, number>
 
-const typeOf: ReadonlyMap<unknown, Message['type']> = new Map(
-  Object.entries(codes).map(([type, code]) => [code, type as Message['type']]),
+type PlainType = Exclude<Message['type'], 'service'>
+
+const typeOf: ReadonlyMap<unknown, PlainType> = new Map(
+  Object.entries(codes).map(([type, code]) => [code, type as PlainType]),
 )
 
 /** Largest number of entries in one list: above what a sender puts in one message, below any harm. */
@@ -76,6 +78,12 @@ const entriesMax = limits.batchEntriesMax * 4
  * @throws ShoalError `E_NOT_SERIALIZABLE` from a payload that cannot be packed
  */
 export function writeMessage(message: Message): readonly unknown[] {
+  if (message.type === 'service') {
+    throw new ShoalError(
+      'E_NOT_SERIALIZABLE',
+      'Cannot write a message about a service as this wire has no form for it',
+    )
+  }
   const code = codes[message.type]
   switch (message.type) {
     case 'profile':

@@ -2,6 +2,7 @@ import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from '../mode
 import type { AssignmentInput, AttemptRef, Message } from '../model/message.ts'
 import type { Payload } from '../model/payload.ts'
 import type { ReplicatedRecord } from '../model/records.ts'
+import type { ServiceAnswer, ServiceEnd, ServiceId, ServiceRun, ServiceSpec } from '../model/service.ts'
 import type { Outcome } from '../model/task.ts'
 
 /** One invocation of an operation on a local processor. */
@@ -32,6 +33,22 @@ export type Notice =
   | { readonly type: 'job-opened' | 'job-ended' | 'job-dropped'; readonly job: JobId; readonly name: string }
   | { readonly type: 'starved'; readonly job: JobId; readonly scope: string; readonly waiting: number }
 
+/** What happened to a service, for pages and people. */
+export type ServiceNotice =
+  | {
+      readonly type: 'moved'
+      readonly service: ServiceId
+      readonly name: string | null
+      readonly host: PeerId
+      readonly epoch: number
+    }
+  | {
+      readonly type: 'ended'
+      readonly service: ServiceId
+      readonly name: string | null
+      readonly reason: ServiceEnd
+    }
+
 /** Everything that a scheduler can ask of its shell, in the order in which it must happen. */
 export type Effect =
   | { readonly type: 'send'; readonly to: PeerId; readonly message: Message }
@@ -55,6 +72,26 @@ export type Effect =
     }
   /** Forget the job's document. */
   | { readonly type: 'drop-job'; readonly job: JobId }
+  /** Get ready to host this (its code, perhaps a worker): this peer may have to soon. `from` has the code. */
+  | { readonly type: 'prepare-service'; readonly spec: ServiceSpec; readonly from: PeerId }
+  /** Make an instance of the service; answered by `opened`. */
+  | {
+      readonly type: 'open-service'
+      readonly instance: number
+      readonly spec: ServiceSpec
+      /** `null`: only the constructor. */
+      readonly state: Payload | null
+    }
+  /** Run these one after the other, behind what was given before. */
+  | { readonly type: 'run-service'; readonly instance: number; readonly calls: readonly ServiceRun[] }
+  /** Give the state after call `seq`, which is the last one that was given. */
+  | { readonly type: 'snapshot-service'; readonly instance: number; readonly seq: number }
+  /** End the instance: nothing more is heard of it. */
+  | { readonly type: 'close-service'; readonly instance: number }
+  | { readonly type: 'answer-requests'; readonly answers: readonly ServiceAnswer[] }
+  | { readonly type: 'notify-service'; readonly notice: ServiceNotice }
+  /** Everything hosted here has moved, or cannot: this peer may go. */
+  | { readonly type: 'services-left' }
   | { readonly type: 'notify'; readonly notice: Notice }
 
 export type EffectOf<T extends Effect['type']> = Extract<Effect, { readonly type: T }>

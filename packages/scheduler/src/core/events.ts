@@ -2,6 +2,7 @@ import type { JobId, PeerId, TaskRef } from '../model/ids.ts'
 import type { AttemptOutcome, AttemptRef, Message, SpawnRequest } from '../model/message.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { ReplicatedRecord } from '../model/records.ts'
+import type { ServiceNews, ServiceRequest } from '../model/service.ts'
 import type { TaskSpec } from '../model/task.ts'
 
 /** `member`: replicates, submits, owns. `contributor`: only executes. */
@@ -92,6 +93,12 @@ export type Event =
     }
   /** Records of other members, from the replica; never this peer's own of this start. */
   | { readonly type: 'records-arrived'; readonly at: number; readonly records: readonly ReplicatedRecord[] }
+  /** The local user asked for these, in this order. */
+  | { readonly type: 'services-asked'; readonly at: number; readonly requests: readonly ServiceRequest[] }
+  /** What the services that run here did. */
+  | { readonly type: 'services-told'; readonly at: number; readonly news: readonly ServiceNews[] }
+  /** This peer is about to leave: its services move to their followers. */
+  | { readonly type: 'services-leaving'; readonly at: number }
   /** The clock reached the time that {@link SchedulerState.wakeAt} asked for. */
   | { readonly type: 'time-passed'; readonly at: number }
 

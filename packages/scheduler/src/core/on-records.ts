@@ -4,6 +4,7 @@ import type { StepContext } from './context.ts'
 import { armDrop, feed, tellEnd } from './ended.ts'
 import { addTask, openJob, resolveNeeds } from './jobs.ts'
 import { setProfile } from './on-peer.ts'
+import { onServiceRecord } from './services/index.ts'
 import { isFinal, type JobState, type TaskState, taskAt } from './state.ts'
 import { applyClaim, planTakeover, unseenMs } from './takeover.ts'
 import { makeEnded } from './transitions.ts'
@@ -26,6 +27,11 @@ function onRecord(ctx: StepContext, record: ReplicatedRecord, fresh: TaskState[]
       setProfile(ctx, record.by, record.profile)
       return
     case 'operations':
+      return
+    case 'service':
+    case 'service-claim':
+    case 'service-ended':
+      onServiceRecord(ctx, record)
       return
     case 'job': {
       const job = jobOf(ctx, record.job, record.by, record.name)

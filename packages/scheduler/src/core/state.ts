@@ -16,6 +16,7 @@ import { defaultConfig, type SchedulerConfig } from './config.ts'
 import type { Deque } from './deque.ts'
 import type { Call } from './effects.ts'
 import type { PeerRole } from './events.ts'
+import { createServices, type ServicesState } from './services/state.ts'
 import { Story } from './story.ts'
 import { Timers } from './timers.ts'
 
@@ -221,6 +222,7 @@ export interface SchedulerState {
   /** Results were not taken since the last audit, which repeats them. */
   hasHeldBack: boolean
   readonly cancels: PendingCancel[]
+  readonly services: ServicesState
   readonly story: Story
   /** `task-*` notices are made only when somebody listens. */
   wantsTaskNotices: boolean
@@ -276,6 +278,7 @@ export function createState(options: {
     doubtUntil: 0,
     hasHeldBack: false,
     cancels: [],
+    services: createServices(options.self, options.epoch),
     story: new Story(4096),
     wantsTaskNotices: false,
   }

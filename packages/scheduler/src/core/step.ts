@@ -12,6 +12,7 @@ import { onRecords } from './on-records.ts'
 import { armAudit, onTimer } from './on-timer.ts'
 import * as user from './on-user.ts'
 import { schedule } from './schedule.ts'
+import * as services from './services/index.ts'
 import type { SchedulerState } from './state.ts'
 import { onStale } from './takeover.ts'
 
@@ -106,6 +107,15 @@ function onEvent(ctx: StepContext, event: Event): void {
     case 'records-arrived':
       onRecords(ctx, event.records)
       return
+    case 'services-asked':
+      services.onAsked(ctx, event.requests)
+      return
+    case 'services-told':
+      services.onNews(ctx, event.news)
+      return
+    case 'services-leaving':
+      services.onLeaving(ctx)
+      return
     case 'time-passed':
       return
   }
@@ -160,5 +170,8 @@ function onMessage(ctx: StepContext, from: PeerId, message: Message): void {
       return
     case 'cancel':
       user.onCancel(ctx, message)
+      return
+    case 'service':
+      services.onMessage(ctx, from, message.service, message.body)
   }
 }

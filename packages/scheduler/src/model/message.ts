@@ -2,6 +2,7 @@ import type { ErrorRecord } from './errors.ts'
 import type { JobId, OperationHash, ProcessorId, TaskRef } from './ids.ts'
 import type { Payload } from './payload.ts'
 import type { OutcomeRecord, PeerProfile } from './records.ts'
+import type { ServiceId, ServiceMessage } from './service.ts'
 import type { Need, TaskOptionsRecord } from './task.ts'
 
 /** A task handed to a processor. `attempt` is unique within the job, over all epochs. */
@@ -150,6 +151,8 @@ export type Message =
       readonly nos: readonly number[] | null
       readonly reason: string
     }
+  /** What concerns one service. */
+  | { readonly type: 'service'; readonly service: ServiceId; readonly body: ServiceMessage }
 
 export type MessageOf<T extends Message['type']> = Extract<Message, { readonly type: T }>
 

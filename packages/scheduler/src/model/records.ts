@@ -1,6 +1,7 @@
 import type { JobId, PeerId } from './ids.ts'
 import type { OperationRecord } from './operation.ts'
 import type { ProcessorRecord } from './processor.ts'
+import type { ServiceClaim, ServiceEnd, ServiceId, ServiceSpec } from './service.ts'
 import type { Outcome, TaskSpec } from './task.ts'
 
 /** One outcome as an owner wrote it. Readers keep, for each task, the record of the lowest epoch. */
@@ -17,6 +18,22 @@ export type ReplicatedRecord =
   | { readonly type: 'job'; readonly by: PeerId; readonly job: JobId; readonly name: string }
   | { readonly type: 'claim'; readonly by: PeerId; readonly job: JobId; readonly epoch: number }
   | { readonly type: 'ended'; readonly by: PeerId; readonly job: JobId }
+  | { readonly type: 'service'; readonly by: PeerId; readonly spec: ServiceSpec }
+  /** Written by the host. */
+  | {
+      readonly type: 'service-claim'
+      readonly by: PeerId
+      readonly service: ServiceId
+      readonly claim: ServiceClaim
+    }
+  /** Ends every claim up to this epoch. */
+  | {
+      readonly type: 'service-ended'
+      readonly by: PeerId
+      readonly service: ServiceId
+      readonly epoch: number
+      readonly reason: ServiceEnd
+    }
   | { readonly type: 'profile'; readonly by: PeerId; readonly profile: PeerProfile }
   | { readonly type: 'operations'; readonly job: JobId; readonly operations: readonly OperationRecord[] }
   | { readonly type: 'specs'; readonly job: JobId; readonly specs: readonly TaskSpec[] }

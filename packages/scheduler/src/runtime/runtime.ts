@@ -5,6 +5,7 @@ import { step } from '../core/step.ts'
 import { type JobId, type PeerId, parseTaskId, type TaskRef, taskIdOf } from '../model/ids.ts'
 import type { Outcome } from '../model/task.ts'
 import type { BodyRequest, Unsubscribe } from '../ports.ts'
+import { createServiceDesk, type ServiceDesk } from './services.ts'
 import type { JobView, PeerView, Runtime, RuntimeOptions, TaskStatus } from './types.ts'
 
 /** Everything that one runtime keeps; the functions below are its parts. */
@@ -18,6 +19,7 @@ interface Loop {
   readonly settledListeners: Set<(ref: TaskRef, outcome: Outcome) => void>
   readonly noticeListeners: Set<(notice: Notice) => void>
   readonly peerListeners: Set<() => void>
+  readonly desk: ServiceDesk
   isArmed: boolean
   isClosed: boolean
   timerAt: number
@@ -29,9 +31,16 @@ interface Loop {
  * time at the end of the turn, effects go back to the ports, in order.
  */
 export function createRuntime(options: RuntimeOptions): Runtime {
+  const { clock } = options
+  const state = createState({
+    ...options,
+    isReplicated: options.replica !== null,
+    config: options.config ?? {},
+  })
   const loop: Loop = {
     options,
-    state: createState({ ...options, isReplicated: options.replica !== null, config: options.config ?? {} }),
+    state,
+    desk: createServiceDesk(state.services, clock.now, (event) => enqueue(loop, event)),
     step: options.step ?? step,
     queue: [],
     bodyWatches: new Map(),
@@ -44,7 +53,6 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     cancelTimer: () => undefined,
   }
   const unsubscribes = connectPorts(loop)
-  const { clock } = options
   return {
     self: options.self,
     submit: (job, name, specs) =>
@@ -68,6 +76,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     outcomeOf: (ref) => findTask(loop.state, ref)?.outcome ?? null,
     statusOf: (ref): TaskStatus => findTask(loop.state, ref)?.status ?? 'unknown',
     story: (key) => storyOf(loop.state, key),
+    services: loop.desk.services,
     state: loop.state,
     close: () => {
       loop.isClosed = true
@@ -84,7 +93,7 @@ function subscribe<T>(listeners: Set<T>, listener: T): Unsubscribe {
 }
 
 function connectPorts(loop: Loop): Unsubscribe[] {
-  const { host, network, replica, clock } = loop.options
+  const { host, network, replica, clock, serviceHost } = loop.options
   const unsubscribes = [
     host.onEnded((ended) => enqueue(loop, { type: 'calls-ended', at: clock.now(), ended })),
     host.onProcessors((processors) =>
@@ -92,6 +101,11 @@ function connectPorts(loop: Loop): Unsubscribe[] {
     ),
     host.onBody((request) => onBody(loop, request)),
   ]
+  if (serviceHost !== undefined) {
+    unsubscribes.push(
+      serviceHost.onNews((news) => enqueue(loop, { type: 'services-told', at: clock.now(), news })),
+    )
+  }
   if (network !== null) {
     unsubscribes.push(
       network.onMessage((from, message) =>
@@ -160,6 +174,7 @@ function pump(loop: Loop): void {
   loop.isArmed = false
   let havePeersChanged = false
   for (let event = loop.queue.shift(); event !== undefined && !loop.isClosed; event = loop.queue.shift()) {
+    if (event.type === 'services-asked') loop.desk.seal()
     try {
       const effects = loop.step(loop.state, event)
       for (const effect of effects) perform(loop, effect)
@@ -192,7 +207,7 @@ function armTimer(loop: Loop): void {
 
 /** Carries out one effect. Each ending of `execute` comes back as an event through the port. */
 function perform(loop: Loop, effect: Effect): void {
-  const { host, network, replica } = loop.options
+  const { host, network, replica, serviceHost } = loop.options
   switch (effect.type) {
     case 'send':
       network?.send(effect.to, effect.message)
@@ -214,6 +229,30 @@ function perform(loop: Loop, effect: Effect): void {
       return
     case 'drop-job':
       replica?.dropJob(effect.job)
+      return
+    case 'prepare-service':
+      serviceHost?.prepare(effect.spec, effect.from)
+      return
+    case 'open-service':
+      serviceHost?.open(effect.instance, effect.spec, effect.state)
+      return
+    case 'run-service':
+      serviceHost?.run(effect.instance, effect.calls)
+      return
+    case 'snapshot-service':
+      serviceHost?.snapshot(effect.instance, effect.seq)
+      return
+    case 'close-service':
+      serviceHost?.close(effect.instance)
+      return
+    case 'answer-requests':
+      loop.desk.answer(effect.answers)
+      return
+    case 'notify-service':
+      loop.desk.notify(effect.notice)
+      return
+    case 'services-left':
+      loop.desk.left()
       return
     case 'notify':
       for (const listener of loop.noticeListeners) listener(effect.notice)

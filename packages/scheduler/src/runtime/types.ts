@@ -1,11 +1,13 @@
 import type { SchedulerConfig } from '../core/config.ts'
-import type { Effect, Notice } from '../core/effects.ts'
+import type { Effect, Notice, ServiceNotice } from '../core/effects.ts'
 import type { Event, PeerRole } from '../core/events.ts'
 import type { SchedulerState } from '../core/state.ts'
-import type { JobId, PeerId, TaskRef } from '../model/ids.ts'
+import type { JobId, OperationHash, PeerId, TaskRef } from '../model/ids.ts'
+import type { Payload } from '../model/payload.ts'
 import type { PeerProfile } from '../model/records.ts'
+import type { Durability, ServiceAnswer, ServiceId, ServiceOrder, ServiceSpec } from '../model/service.ts'
 import type { Outcome, TaskSpec } from '../model/task.ts'
-import type { Clock, Network, ProcessorHost, Replica, Unsubscribe } from '../ports.ts'
+import type { Clock, Network, ProcessorHost, Replica, ServiceHost, Unsubscribe } from '../ports.ts'
 
 export interface RuntimeOptions {
   readonly self: PeerId
@@ -18,6 +20,8 @@ export interface RuntimeOptions {
   readonly network: Network | null
   /** `null`: nothing is replicated (a local mesh, a contributor). */
   readonly replica: Replica | null
+  /** Left out: this peer hosts no services. */
+  readonly serviceHost?: ServiceHost
   /** A step threw: a bug in Shoal. The loop goes on. */
   readonly onBug: (error: unknown) => void
   /** Numbers that the core decides with; what is left out has its default. */
@@ -64,6 +68,50 @@ export type TaskStatus =
   | 'cancelled'
   | 'unknown'
 
+/** A service as this peer sees it. */
+export interface ServiceView {
+  readonly id: ServiceId
+  readonly name: string | null
+  readonly operation: OperationHash
+  readonly durability: Durability
+  readonly host: PeerId
+  readonly epoch: number
+  /** Who has the state besides; `null`: nothing outlives the host. */
+  readonly follower: PeerId | null
+  readonly isHostedHere: boolean
+  /** Calls run by the instance that runs here, since it was made; 0 elsewhere. */
+  readonly callsRun: number
+  /** Calls that wait here for their turn, their end, or their follower; 0 elsewhere. */
+  readonly callsOpen: number
+}
+
+/** Services, as the SDK uses them. Each `done` is called once, never within the call that took it. */
+export interface RuntimeServices {
+  /**
+   * Makes a service that starts on this peer. `ok`, or failed with `E_NAME_TAKEN`, `E_FORBIDDEN` (a contributor),
+   * or what its constructor threw.
+   */
+  create(spec: ServiceSpec, done: (outcome: ServiceAnswer['outcome']) => void): void
+  /**
+   * Calls a method. Failed with what it threw, or `E_SERVICE_DELETED`, `E_SERVICE_LOST`, `E_SERVICE_RESTARTED`,
+   * `E_WOULD_DEADLOCK`, `E_NO_SERVICE`.
+   */
+  call(
+    service: ServiceId,
+    call: { readonly method: string; readonly args: Payload; readonly via: readonly ServiceId[] },
+    done: (outcome: ServiceAnswer['outcome']) => void,
+  ): void
+  /** `ok`, or failed as a call does, or with `E_MIGRATE`. */
+  order(service: ServiceId, order: ServiceOrder, done: (outcome: ServiceAnswer['outcome']) => void): void
+  /** The service that has this name, on every peer that knows as much; `null`: none. */
+  lookup(name: string): ServiceView | null
+  view(service: ServiceId): ServiceView | null
+  list(): readonly ServiceView[]
+  /** Hands all services hosted here to their followers; `done` when there is nothing left to hand over. */
+  leave(done: () => void): void
+  onNotice(listener: (notice: ServiceNotice) => void): Unsubscribe
+}
+
 /** The loop around the pure core: what the SDK talks to. One step at a time, never re-entered. */
 export interface Runtime {
   readonly self: PeerId
@@ -87,6 +135,7 @@ export interface Runtime {
   tasksOf(job: JobId): readonly TaskSpec[]
   outcomeOf(ref: TaskRef): Outcome | null
   statusOf(ref: TaskRef): TaskStatus
+  readonly services: RuntimeServices
   /** The bounded history of a task or peer, oldest first, one line each. */
   story(key: string): readonly string[]
   /** What the core knows; only for reading (dashboards, checks). */

@@ -48,7 +48,9 @@ export const results: readonly [AttemptResult, ...AttemptResult[]] = [
 ]
 
 /** One message of each type, with something in every field. For tests. */
-export const every: { readonly [T in Message['type']]: Extract<Message, { readonly type: T }> } = {
+export const every: {
+  readonly [T in Exclude<Message['type'], 'service'>]: Extract<Message, { readonly type: T }>
+} = {
   profile: {
     type: 'profile',
     wantsYours: true,
