@@ -137,6 +137,20 @@ describe('two peers in two processes', () => {
     expect(await left).toBe(doomed.id)
   })
 
+  test('[RC7] a peer that leaves ends what it runs and hands back the rest: nothing runs twice', async () => {
+    const submitter = await member('submitter', 1)
+    const leaver = await member('leaver', 1)
+    await Promise.all([whenProcessors(submitter, 2), whenProcessors(leaver, 2)])
+    const items = Array.from({ length: 100 }, (_, index) => index)
+    const nap = (x: number) => new Promise<number>((resolve) => setTimeout(resolve, 15, x))
+    const group = submitter.map(nap, items)
+    let byLeaver = 0
+    for await (const { peer } of group) if (peer === leaver.self && ++byLeaver === 5) void leaver.close()
+    expect(await group).toEqual(items)
+    const stories = items.map((index) => submitter.explain(`${group.jobId}/${index}`).join('\n'))
+    expect(stories.filter((story) => /lost|gone|unknown there/.test(story))).toEqual([])
+  })
+
   test('a job goes on when its submitter leaves, and another member sees it end', async () => {
     const submitter = await member('submitter')
     const watcher = await member('watcher')

@@ -48,11 +48,27 @@ export function openMesh(parts: MeshParts): Mesh {
   return createFace({ parts, engine, events, health, close }, createView(parts.defaults))
 }
 
+/** Longest wait for what runs here to end when this peer leaves, in milliseconds: others have to run the rest again. */
+const drainMs = 200
+
+/** What has not started goes back; what runs may end, so that nobody runs it again. */
+async function finishRunning({ runtime, lending, clock }: MeshParts): Promise<void> {
+  void lending.lend(0)
+  await new Promise<void>((resolve) => {
+    const cancel = clock.setTimer(clock.now() + drainMs, resolve)
+    void runtime.drained().then(() => {
+      cancel()
+      resolve()
+    })
+  })
+}
+
 async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub): Promise<void> {
   // Sealed first: whoever takes the work over must know that nothing will be added.
   engine.seal()
   engine.close()
   events.stop()
+  await finishRunning(parts)
   // The runtime acts at the end of the turn; the room must still be there then.
   await endOfTurn(parts.clock)
   parts.runtime.close()

@@ -87,6 +87,12 @@ function loseProcessor(ctx: StepContext, processor: ProcessorState, cause: 'left
   else loseAttempt(ctx, running, null)
 }
 
+/** A peer lends one processor less: what started there ends there, and the peer itself hands back the rest. */
+function closeProcessor(ctx: StepContext, processor: ProcessorState): void {
+  if (processor.assigned.size === 0) ctx.state.processors.delete(processor.record.id)
+  else processor.isClosing = true
+}
+
 export function onSuspicion(ctx: StepContext, id: PeerId, isSuspected: boolean): void {
   const peer = ctx.state.peers.get(id)
   if (peer === undefined || peer.isSuspected === isSuspected) return
@@ -146,7 +152,7 @@ export function setProfile(ctx: StepContext, id: PeerId, profile: PeerProfile): 
   const wanted = new Map(profile.processors.map((record) => [record.id, record]))
   for (const processor of [...state.processors.values()]) {
     if (processor.peer !== peer || wanted.has(processor.record.id)) continue
-    loseProcessor(ctx, processor, 'left')
+    closeProcessor(ctx, processor)
   }
   for (const record of wanted.values()) {
     const known = state.processors.get(record.id)
@@ -158,8 +164,12 @@ export function setProfile(ctx: StepContext, id: PeerId, profile: PeerProfile): 
         waiting: 0,
         queuedMs: 0,
         isRevoking: false,
+        isClosing: false,
       })
-    } else if (known.record.score !== record.score || known.record.isDefault !== record.isDefault) {
+      continue
+    }
+    known.isClosing = false
+    if (known.record.score !== record.score || known.record.isDefault !== record.isDefault) {
       state.processors.set(record.id, replaceRecord(known, record))
     }
   }

@@ -42,8 +42,8 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
 
 function candidatesOf(state: SchedulerState, lane: ReadyLane): ProcessorState[] {
   if (lane.candidatesVersion === state.processorsVersion) return lane.candidates
-  const inScope = [...state.processors.values()].filter((processor) =>
-    matchesScope(lane.scope, processor.record),
+  const inScope = [...state.processors.values()].filter(
+    (processor) => !processor.isClosing && matchesScope(lane.scope, processor.record),
   )
   const trusted = inScope.filter((processor) => !processor.peer.isSuspected)
   lane.candidates = trusted.length > 0 ? trusted : inScope
@@ -137,7 +137,7 @@ function starve(ctx: StepContext, lane: ReadyLane): void {
 /** Asks the most loaded processors for unstarted tasks that an idle one could run. */
 function stealForIdle(ctx: StepContext): void {
   for (const thief of ctx.state.processors.values()) {
-    if (thief.assigned.size > 0 || thief.peer.isSuspected) continue
+    if (thief.assigned.size > 0 || thief.isClosing || thief.peer.isSuspected) continue
     const taken = bestLoot(ctx.state, thief)
     if (taken.length === 0) continue
     for (const task of taken) {

@@ -118,6 +118,8 @@ export interface ProcessorState {
   /** Sum of the estimates of the others. */
   queuedMs: number
   isRevoking: boolean
+  /** No longer lent: what it has may end, nothing new comes, and it goes with the last one. */
+  isClosing: boolean
 }
 
 /** Ready tasks that may run in the same places, in the order in which they became ready. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { errorRecord } from '../model/errors.ts'
-import { type JobId, nestedBase, type OperationHash, type PeerId } from '../model/ids.ts'
+import { type JobId, nestedBase, type OperationHash, type PeerId, type ProcessorId } from '../model/ids.ts'
 import type { Assignment, MessageOf } from '../model/message.ts'
 import { PackedPayload } from '../model/payload.ts'
 import { processorId } from '../model/processor.ts'
@@ -470,6 +470,58 @@ test('[ST1] an idle peer gets the unstarted tasks of a loaded one', () => {
   })
   expect(assignments(stolen, 'idle' as PeerId).map((task) => task.no)).toEqual([1])
   expect(status(state, 0)).toBe('assigned')
+})
+
+test('[RC7] what started at a processor that is no longer lent ends there, and only what is handed back moves', () => {
+  const { state, feed } = world({ workers: 0 })
+  join(feed, far, 1)
+  const given = assignments(
+    feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0), spec(1), spec(2)] }),
+    far,
+  )
+  expect(given.map(({ no }) => no)).toEqual([0, 1])
+  const profile = { name: far, processors: [] }
+  const closed = feed({
+    type: 'message-received',
+    from: far,
+    message: { type: 'profile', profile, wantsYours: false },
+  })
+  expect([...assignments(closed, far), ...assignments(join(feed, 'idle' as PeerId, 1), far)]).toEqual([])
+  expect([status(state, 0), status(state, 1)]).toEqual(['assigned', 'assigned'])
+  const results = given.map(({ no, attempt }) => {
+    const outcome = no === 0 ? { status: 'done' as const, value: value(1) } : { status: 'refused' as const }
+    return { no, attempt, outcome, ranMs: 1 }
+  })
+  feed({ type: 'message-received', from: far, message: { type: 'results', job, epoch: 1, results } })
+  expect(status(state, 0)).toBe('done')
+  expect(findTask(state, { job, no: 1 })?.processor?.peer.id).toBe('idle')
+  expect([...state.processors.values()].map(({ peer }) => peer.id)).toEqual(['idle'])
+})
+
+test('[RC7] a peer that lends nothing any more hands back what it has not started, once', () => {
+  const { state, feed, ids } = world()
+  join(feed, far, 0)
+  const tasks = [0, 1].map((no): Assignment => {
+    const args = value(no)
+    return {
+      no,
+      attempt: 10 + no,
+      processor: ids[0] as ProcessorId,
+      operation,
+      args,
+      inputs: [],
+      timeoutMs: 1,
+    }
+  })
+  feed({ type: 'message-received', from: far, message: { type: 'assign', job, epoch: 1, tasks } })
+  const told = (effects: readonly Effect[]): unknown[] =>
+    only(effects, 'send').flatMap(({ message }) =>
+      message.type === 'results' ? message.results.map(({ no, outcome }) => [no, outcome.status]) : [],
+    )
+  expect(told(feed({ type: 'processors-changed', processors: [] }))).toEqual([[1, 'refused']])
+  const outcome = { status: 'done' as const, value: value(1) }
+  const ended = [{ callId: callIdOf(state, 0), outcome, ranMs: 1 }]
+  expect(told(feed({ type: 'calls-ended', ended }))).toEqual([[0, 'done']])
 })
 
 test('[RC6] an attempt that the other side does not know is placed again', () => {

@@ -28,7 +28,7 @@ import {
 
 type Move = (ctx: StepContext, task: TaskState) => void
 
-const leaveAssigned: Move = (_ctx, task) => {
+const leaveAssigned: Move = (ctx, task) => {
   const processor = task.processor
   if (processor === null) return
   if (task.openChildren > 0) stopWaiting(processor, task)
@@ -37,6 +37,9 @@ const leaveAssigned: Move = (_ctx, task) => {
   processor.queuedMs = processor.assigned.size === 0 ? 0 : processor.queuedMs - task.estimateMs
   task.processor = null
   task.isRevoking = false
+  if (!processor.isClosing || processor.assigned.size > 0) return
+  ctx.state.processors.delete(processor.record.id)
+  ctx.state.processorsVersion++
 }
 
 function startWaiting(processor: ProcessorState, task: TaskState): void {

@@ -67,11 +67,26 @@ test('[MB1] any sign of life ends a suspicion', () => {
   expect(run(state, 3_500, [b])).toEqual([])
 })
 
-test('a helper that reaches the suspect doubles its time', () => {
+test('[MB1] a suspect has twice the time while a helper, asked again each second, reaches it', () => {
   const state = watching(a, b)
   run(state, 1_500, [b])
-  probeAnswered(state, a, b, true)
+  for (const askAt of [2_500, 3_500, 4_500, 5_500]) {
+    probeAnswered(state, a, b, true)
+    expect(run(state, askAt, [b])).toEqual([[askAt, { type: 'ask', peer: a, helpers: [b] }]])
+  }
   expect(run(state, 10_000, [b])).toEqual([[6_000, { type: 'dead', peer: a }]])
+})
+
+test('[MB1] a vouch ends when all who are asked again deny it, or nobody is left to ask', () => {
+  for (const isHelperLost of [false, true]) {
+    const state = watching(a, b)
+    run(state, 1_500, [b])
+    probeAnswered(state, a, b, true)
+    if (isHelperLost) forgetPeer(state, b)
+    run(state, 2_500, [b])
+    probeAnswered(state, a, b, false)
+    expect(run(state, 10_000, [b])).toEqual([[3_000, { type: 'dead', peer: a }]])
+  }
 })
 
 test('a lost link is suspicion at once, and death a second later when all who were asked agree', () => {
@@ -165,4 +180,16 @@ test.each([
   probeAnswered(state, a, c, false)
   const deaths = run(state, 2_900, alive).filter(([, { type }]) => type === 'dead')
   expect(deaths).toEqual([])
+})
+
+test('[MB1] helpers who reached a peer are asked again, for they may have heard its last words', () => {
+  const state = watching(a, b, c)
+  run(state, 1_000, [a, b, c])
+  hintGone(state, a)
+  probeAnswered(state, a, b, true)
+  probeAnswered(state, a, c, false)
+  expect(run(state, 2_250, [b, c])).toEqual([[2_000, { type: 'ask', peer: a, helpers: [b, c] }]])
+  probeAnswered(state, a, b, false)
+  probeAnswered(state, a, c, false)
+  expect(run(state, 10_000, [b, c])).toEqual([[2_500, { type: 'dead', peer: a }]])
 })

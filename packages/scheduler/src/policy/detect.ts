@@ -44,8 +44,11 @@ interface Watched {
   deniedBy: number
   /** Somebody noticed that its process is gone, or its network; nothing was heard from it since. */
   isHinted: boolean
-  /** A helper did reach it since the suspicion began. */
+  /** A helper did reach it, and those asked again since then have not all denied that. */
   isVouched: boolean
+  /** A helper reached it since they were asked last. */
+  isReached: boolean
+  askedAt: number
 }
 
 /** The detector's memory; changed in place by the functions below. */
@@ -99,6 +102,8 @@ export function watchPeer(state: DetectorState, peer: PeerId, at: number): reado
       asked: new Set(),
       deniedBy: 0,
       isVouched: false,
+      isReached: false,
+      askedAt: at,
     })
     return []
   }
@@ -155,13 +160,18 @@ export function linkLost(
 
 /**
  * A helper's answer. When the link is closed and nobody who was asked reaches the peer, it has
- * `reconnectMs` to come back; else it has until `deadMs`, and twice that when somebody reaches it.
+ * `reconnectMs` to come back; else it has until `deadMs`, and twice that while somebody reaches it.
  */
 export function probeAnswered(state: DetectorState, peer: PeerId, helper: PeerId, isAlive: boolean): void {
   const one = state.watched.get(peer)
   if (one === undefined || !one.isSuspected || !one.asked.delete(helper)) return
-  if (isAlive) one.isVouched = true
-  else one.deniedBy++
+  if (isAlive) {
+    one.isVouched = true
+    one.isReached = true
+    return
+  }
+  one.deniedBy++
+  if (one.asked.size === 0 && !one.isReached) one.isVouched = false
 }
 
 /** Looks at the clock: call it every {@link tickEveryMs}. */
@@ -180,6 +190,7 @@ export function tickDetector(state: DetectorState, at: number): readonly Detecto
     const silentMs = at - one.heardAt
     if (!one.isSuspected && silentMs >= options.suspectMs * state.patience)
       actions.push(...suspect(state, peer, one))
+    if (one.isSuspected && one.isVouched) actions.push(...askAgain(state, peer, one))
     const isSilent = one.isHinted && silentMs >= options.suspectMs * state.patience
     const isGone = isDenied(one) && (one.isLinked ? isSilent : at - one.lostAt >= options.reconnectMs)
     if (one.isSuspected && (isGone || silentMs >= deadlineMs(state, one)))
@@ -210,10 +221,23 @@ function beat(state: DetectorState, at: number): readonly DetectorAction[] {
 function suspect(state: DetectorState, peer: PeerId, one: Watched): readonly DetectorAction[] {
   clearSuspicion(one)
   one.isSuspected = true
+  return [{ type: 'suspect', peer }, ...ask(state, peer, one)]
+}
+
+/** What a helper heard may have been the peer's last words: a vouch holds for `reconnectMs`, then they are asked again. */
+function askAgain(state: DetectorState, peer: PeerId, one: Watched): readonly DetectorAction[] {
+  const isDue = one.asked.size === 0 && state.tickedAt - one.askedAt >= state.options.reconnectMs
+  return isDue ? ask(state, peer, one) : []
+}
+
+function ask(state: DetectorState, peer: PeerId, one: Watched): readonly DetectorAction[] {
   const helpers = helpersFor(state, peer)
   for (const helper of helpers) one.asked.add(helper)
-  const suspected: DetectorAction = { type: 'suspect', peer }
-  return helpers.length === 0 ? [suspected] : [suspected, { type: 'ask', peer, helpers }]
+  one.askedAt = state.tickedAt
+  one.deniedBy = 0
+  one.isReached = false
+  if (helpers.length === 0) one.isVouched = false
+  return helpers.length === 0 ? [] : [{ type: 'ask', peer, helpers }]
 }
 
 /** The peers heard last: the most likely to answer. */
@@ -235,4 +259,5 @@ function clearSuspicion(one: Watched): void {
   one.asked.clear()
   one.deniedBy = 0
   one.isVouched = false
+  one.isReached = false
 }

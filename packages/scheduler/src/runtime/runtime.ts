@@ -20,6 +20,8 @@ interface Loop {
   readonly noticeListeners: Set<(notice: Notice) => void>
   readonly peerListeners: Set<() => void>
   readonly desk: ServiceDesk
+  /** Told when nothing is held here. */
+  readonly drainListeners: Set<() => void>
   isArmed: boolean
   isClosed: boolean
   timerAt: number
@@ -47,6 +49,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     settledListeners: new Set(),
     noticeListeners: new Set(),
     peerListeners: new Set(),
+    drainListeners: new Set(),
     isArmed: false,
     isClosed: false,
     timerAt: Number.POSITIVE_INFINITY,
@@ -78,6 +81,11 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     story: (key) => storyOf(loop.state, key),
     services: loop.desk.services,
     state: loop.state,
+    drained: () =>
+      new Promise((resolve) => {
+        loop.drainListeners.add(resolve)
+        tellDrained(loop)
+      }),
     close: () => {
       loop.isClosed = true
       loop.cancelTimer()
@@ -185,7 +193,17 @@ function pump(loop: Loop): void {
   }
   if (loop.isClosed) return
   armTimer(loop)
+  tellDrained(loop)
   if (havePeersChanged) for (const listener of loop.peerListeners) listener()
+}
+
+/** A result is held until its owner has acknowledged it. */
+function tellDrained({ drainListeners, state }: Loop): void {
+  if (drainListeners.size === 0) return
+  const isAlone = state.peers.size === 1
+  if (!isAlone && [...state.executor.jobs.values()].some(({ held }) => held.size > 0)) return
+  for (const listener of drainListeners) listener()
+  drainListeners.clear()
 }
 
 function isProfile(event: Event): boolean {

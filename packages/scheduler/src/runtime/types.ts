@@ -140,6 +140,11 @@ export interface Runtime {
   story(key: string): readonly string[]
   /** What the core knows; only for reading (dashboards, checks). */
   readonly state: SchedulerState
+  /**
+   * Resolves when every attempt that was given to this peer has ended and its owner has the result, at once
+   * when this peer is alone. For a peer that leaves, once it lends nothing any more.
+   */
+  drained(): Promise<void>
   /** Stops the loop. The ports are the caller's to close. */
   close(): void
 }
