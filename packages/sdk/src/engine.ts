@@ -94,7 +94,7 @@ export class Engine implements BookKeeper {
     this.runtime = parts.runtime
     this.space = parts.room ?? `local-${++enginesMade}`
     this.#idPrefix = `${parts.runtime.self.slice(0, 6)}-${randomText(8)}`
-    this.#codec = createHandleCodec((ref) => this.task(ref))
+    this.#codec = createHandleCodec((ref) => ('service' in ref ? ref : this.task(ref)))
     registerHandleCodec(packingCodec)
     this.#unsent = new JobBook(this, this.#newJobId(), 'not sent', true)
     this.#session = createSession({

@@ -64,6 +64,18 @@ export class CancelledError extends ShoalError {
   }
 }
 
+/**
+ * The service started again without its state, and the call was under way: it may have run. Only services
+ * with `durability: 'none'` do that. Code `E_SERVICE_RESTARTED`.
+ */
+export class ServiceRestartedError extends ShoalError {
+  override readonly name: string = 'ServiceRestartedError'
+
+  constructor(message: string, extras: ErrorExtras = {}) {
+    super('E_SERVICE_RESTARTED', message, extras)
+  }
+}
+
 /** No processor can ever run the task as asked: code `E_NO_PROCESSOR`, `E_SCOPE` or `E_TASK_POISON`. */
 export class SchedulingError extends ShoalError {
   override readonly name: string = 'SchedulingError'

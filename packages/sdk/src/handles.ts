@@ -1,15 +1,24 @@
-import type { TaskRef } from '@shoal/scheduler'
 import { TaskHandle } from './task.ts'
-import type { HandleCodec } from './values/index.ts'
+import type { HandleCodec, HandleRef } from './values/index.ts'
+
+const services = new WeakMap<object, string>()
+
+/** Lets a service's handle travel inside values, as its id. */
+export function rememberService(handle: object, id: string): void {
+  services.set(handle, id)
+}
 
 /**
  * How handles inside values cross: as references. A process may hold several meshes, so the mesh that
  * reads a value says what a reference becomes.
  */
-export function createHandleCodec(fromRef: (ref: TaskRef) => unknown): HandleCodec {
+export function createHandleCodec(fromRef: (ref: HandleRef) => unknown): HandleCodec {
   return {
-    isHandle: (value) => value instanceof TaskHandle,
-    toRef: (handle) => (handle as TaskHandle<unknown>).ref,
+    isHandle: (value) => value instanceof TaskHandle || services.has(value),
+    toRef(handle) {
+      const service = services.get(handle)
+      return service === undefined ? (handle as TaskHandle<unknown>).ref : { service }
+    },
     fromRef,
   }
 }

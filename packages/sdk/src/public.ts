@@ -4,6 +4,7 @@ export { type ContextMesh, type TaskContext, withContext } from './context.ts'
 export {
   CancelledError,
   SchedulingError,
+  ServiceRestartedError,
   ShoalError,
   TaskFailedError,
   type TaskFailure,
@@ -17,6 +18,16 @@ export {
   type TaskArguments,
 } from './operation.ts'
 export { type ScopeBuilders, scope } from './scope.ts'
+export type {
+  Service,
+  ServiceCall,
+  ServiceControl,
+  ServiceInfo,
+  ServiceOptions,
+  ServiceShape,
+  ServiceStats,
+  Services,
+} from './service.types.ts'
 export type {
   Completed,
   GroupProgress,

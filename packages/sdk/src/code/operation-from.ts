@@ -66,7 +66,7 @@ export function rememberFunction(fn: object, record: OperationRecord): void {
 function fromFunction(key: object, fn: AnyFunction, takesContext: boolean): OperationRecord {
   const known = loaded.get(fn) ?? byFunction.get(key)
   if (known !== undefined) return known
-  const record = fromText(moduleOf(functionExpression(fn), takesContext, null), nameOf(fn))
+  const record = operationFromText(moduleOf(functionExpression(fn), takesContext, null), nameOf(fn))
   byFunction.set(key, record)
   return record
 }
@@ -76,10 +76,11 @@ function fromNamed(fn: AnyFunction, takesContext: boolean, name: string): Operat
   const expression = functionExpression(fn)
   const isIdentifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name) && !reserved.has(name)
   const ownName = isIdentifier && expression.includes(name) ? name : null
-  return fromText(moduleOf(expression, takesContext, ownName), name)
+  return operationFromText(moduleOf(expression, takesContext, ownName), name)
 }
 
-function fromText(source: string, name: string): OperationRecord {
+/** The operation of a module's default export. */
+export function operationFromText(source: string, name: string): OperationRecord {
   const known = byText.get(source)
   if (known?.name === name) return known
   checkSource(source)

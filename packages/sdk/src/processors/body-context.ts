@@ -9,9 +9,11 @@ import {
 import { markContext, operationFrom } from '../code/index.ts'
 import type { TaskContext } from '../context.ts'
 import { CancelledError } from '../errors.ts'
-import type { HandleCodec } from '../values/index.ts'
+import { serviceProxy } from '../service-call.ts'
+import { errorToRecord, type HandleCodec } from '../values/index.ts'
+import { BodyServiceCall } from './body-service.ts'
 import { BodyTask, type TaskHolder, Unnumbered } from './body-task.ts'
-import type { CallExtra, FromWorker, WireOutcome, WireSpawn, WireValue } from './protocol.ts'
+import type { CallExtra, FromWorker, WireAnswer, WireOutcome, WireSpawn, WireValue } from './protocol.ts'
 import { fromWireValue, toWireValue } from './wire-value.ts'
 
 /** What a body's context needs of the worker around it. */
@@ -22,6 +24,8 @@ export interface BodyLink {
   watch(task: BodyTask): void
   /** The records among these that the host has not seen from this worker. */
   unseen(operation: OperationRecord): boolean
+  /** Calls a service of the room. */
+  callService(service: string, method: string, args: WireValue, onAnswer: (answer: WireAnswer) => void): void
   /** The body waits for tasks: others may run. */
   yielded(callId: number): void
 }
@@ -40,6 +44,8 @@ export class BodyContext implements TaskHolder {
   readonly #outbox: WireSpawn[] = []
   readonly #operations: OperationRecord[] = []
   readonly #deferred = new Set<Promise<void>>()
+  /** Handles of services that the body was given, with their ids. */
+  readonly #services = new WeakMap<object, string>()
   readonly #abort = new AbortController()
   #rejectStopped: (error: Error) => void = () => {}
   #nextSeq = 0
@@ -54,13 +60,15 @@ export class BodyContext implements TaskHolder {
     })
     this.stopped.catch(() => {})
     this.codec = {
-      isHandle: (value) => value instanceof BodyTask,
+      isHandle: (value) => value instanceof BodyTask || this.#services.has(value),
       toRef: (handle) => {
+        const service = this.#services.get(handle)
+        if (service !== undefined) return { service }
         const { ref } = handle as BodyTask
         if (ref === null) throw new Unnumbered(handle as BodyTask)
         return ref
       },
-      fromRef: (ref) => new BodyTask(this, ref),
+      fromRef: (ref) => ('service' in ref ? this.#service(ref.service) : new BodyTask(this, ref)),
     }
   }
 
@@ -133,6 +141,28 @@ export class BodyContext implements TaskHolder {
     return fromWireValue(value, this.codec)
   }
 
+  #service(id: string): object {
+    const describe = (): string => `Service(${id})`
+    const proxy = serviceProxy(Object.freeze({ id }), describe, (method, args) => {
+      const call = new BodyServiceCall(this)
+      this.#callService(id, method, args, call)
+      return call
+    })
+    this.#services.set(proxy, id)
+    return proxy
+  }
+
+  /** Sends the call as soon as all tasks that its arguments name have numbers. */
+  #callService(id: string, method: string, args: unknown[], call: BodyServiceCall): void {
+    try {
+      this.#link.callService(id, method, toWireValue(args, this.codec), (answer) => call.settle(answer))
+    } catch (error) {
+      if (error instanceof Unnumbered)
+        void error.task.numbered.then(() => this.#callService(id, method, args, call))
+      else call.settle({ status: 'failed', error: errorToRecord(error) })
+    }
+  }
+
   #spawn(operation: unknown, args: unknown[]): BodyTask {
     const record = operationOf(operation)
     const task = new BodyTask(this, null)
@@ -166,7 +196,7 @@ export class BodyContext implements TaskHolder {
     const plain = args.map((arg, index) => {
       if (!(arg instanceof BodyTask)) return arg
       needs ??= []
-      needs.push({ index, task: this.codec.toRef(arg) })
+      needs.push({ index, task: this.codec.toRef(arg) as TaskRef })
       return undefined
     })
     const wire: WireValue = toWireValue(plain, this.codec)

@@ -12,8 +12,10 @@ import {
   fromWireCalls,
   resultStatus,
   type ToWorker,
+  type WireAnswer,
   type WireCalls,
   type WireOutcome,
+  type WireValue,
   type WorkerConfig,
 } from './protocol.ts'
 import { ResultOutbox } from './result-outbox.ts'
@@ -51,6 +53,9 @@ class BodyRunner implements BodyLink {
   readonly #seen = new Set<string>()
   readonly #running = new Map<number, RunningCall>()
   readonly #watchers = new Map<string, Set<BodyTask>>()
+  /** Calls of services that bodies wait for. */
+  readonly #serviceCalls = new Map<number, (answer: WireAnswer) => void>()
+  #serviceCallsMade = 0
   /** Frames of calls that have not all started; `#at` is the next entry of the first one. */
   readonly #frames: CallFrame[] = []
   #at = 0
@@ -100,9 +105,20 @@ class BodyRunner implements BodyLink {
     return true
   }
 
+  callService(
+    service: string,
+    method: string,
+    args: WireValue,
+    onAnswer: (answer: WireAnswer) => void,
+  ): void {
+    const seq = this.#serviceCallsMade++
+    this.#serviceCalls.set(seq, onAnswer)
+    this.post({ type: 'call-service', seq, service, method, args })
+  }
+
   yielded(callId: number): void {
     const call = this.#running.get(callId)
-    if (call === undefined) return
+    if (call === undefined || this.#config.isSerial) return
     call.hasYielded = true
     call.release?.()
   }
@@ -128,6 +144,10 @@ class BodyRunner implements BodyLink {
         break
       case 'settled':
         this.#settled(`${message.ref.job}/${message.ref.no}`, message.outcome)
+        break
+      case 'answered':
+        this.#serviceCalls.get(message.seq)?.(message.answer)
+        this.#serviceCalls.delete(message.seq)
         break
     }
   }

@@ -18,3 +18,5 @@ export const crashPauseMaxMs = 60_000
 export const calibrateAfterMs = 1_000
 /** Most workers of one peer: each costs a thread and some 10 MiB. */
 export const workersMax = 256
+/** Most services that one peer hosts: each has a worker of its own. */
+export const servicesMax = 64

@@ -8,6 +8,8 @@ export interface WorkerConfig {
   readonly resultForm: ResultForm
   /** One Int32: the call that runs. `null` where memory cannot be shared. */
   readonly progress: SharedArrayBuffer | null
+  /** A call that waits keeps its place: the next one starts when it has ended. For services. */
+  readonly isSerial: boolean
 }
 
 /** The control API of a worker, over Comlink. Work goes over the port that `start` hands in. */
@@ -118,6 +120,12 @@ export type ToWorker =
       readonly accepted: readonly { readonly seq: number; readonly no: number }[]
     }
   | { readonly type: 'settled'; readonly ref: TaskRef; readonly outcome: WireOutcome }
+  | { readonly type: 'answered'; readonly seq: number; readonly answer: WireAnswer }
+
+/** How a body's call of a service ended. */
+export type WireAnswer =
+  | { readonly status: 'done'; readonly value: WireValue }
+  | { readonly status: 'failed'; readonly error: ErrorRecord }
 
 export type WireOutcome =
   | { readonly status: 'done'; readonly value: WireValue }
@@ -156,5 +164,13 @@ export type WorkerNotice =
   | { readonly type: 'cancel'; readonly ref: TaskRef; readonly reason: string }
   | { readonly type: 'yield' | 'resume'; readonly callId: number }
   | { readonly type: 'progress'; readonly callId: number; readonly fraction: number }
+  /** A body calls a service; answered under the same `seq`, which counts per worker. */
+  | {
+      readonly type: 'call-service'
+      readonly seq: number
+      readonly service: string
+      readonly method: string
+      readonly args: WireValue
+    }
 
 export type FromWorker = WireResults | WorkerNotice

@@ -26,6 +26,7 @@ import { OutcomeRelay } from './outcome-relay.ts'
 import { cancelled, refused } from './pending-calls.ts'
 import type { ResultForm, WorkerNotice } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
+import { type CallService, relayServiceCall } from './service-relay.ts'
 import { wireToPayload } from './wire-value.ts'
 import type { WorkerHandle } from './worker-handle.ts'
 import { failedCall, WorkerSlot } from './worker-slot.ts'
@@ -62,6 +63,8 @@ export interface WorkerHost extends ProcessorHost, Lending {
   ready(): Promise<void>
   /** What bodies say through `ctx.progress`. */
   onProgress(listener: (progress: BodyProgress) => void): Unsubscribe
+  /** How bodies reach the services whose handles they were given. */
+  callServices(call: CallService): void
 }
 
 interface ParkedCall {
@@ -86,6 +89,7 @@ class Host implements WorkerHost {
   readonly #spawners = new Map<string, { readonly slot: WorkerSlot; readonly callId: number }>()
   readonly #spawnerKeys = new Map<number, string>()
   readonly #relay = new OutcomeRelay()
+  #callService: CallService | null = null
   readonly #endedListeners = new Set<(ended: readonly CallEnded[]) => void>()
   readonly #processorsListeners = new Set<(processors: readonly ProcessorRecord[]) => void>()
   readonly #bodyListeners = new Set<(request: BodyRequest) => void>()
@@ -188,6 +192,10 @@ class Host implements WorkerHost {
 
   onProgress(listener: (progress: BodyProgress) => void): Unsubscribe {
     return subscribe(this.#progressListeners, listener)
+  }
+
+  callServices(call: CallService): void {
+    this.#callService = call
   }
 
   childrenAccepted(...[job, parent, accepted]: Parameters<ProcessorHost['childrenAccepted']>): void {
@@ -307,6 +315,9 @@ class Host implements WorkerHost {
       case 'yield':
       case 'resume':
         this.#body(message)
+        break
+      case 'call-service':
+        if (this.#callService !== null) relayServiceCall(slot, message, this.#callService, [])
         break
       case 'progress': {
         const call = slot.pendingCall(message.callId)

@@ -35,6 +35,8 @@ export interface SlotOptions {
   readonly id: ProcessorId
   readonly clock: Clock
   readonly resultForm: ResultForm
+  /** A call that waits keeps its place; default `false`: the next one starts meanwhile. */
+  readonly isSerial?: boolean
   readonly startWorker: () => WorkerHandle
   /** `null`: its code is not here. */
   readonly operationOf: (hash: OperationHash) => OperationRecord | null
@@ -87,7 +89,8 @@ export class WorkerSlot {
     this.#port.onmessage = (event: MessageEvent) => this.#receive(event.data)
     this.#port.unref?.()
     this.#worker.onDeath((reason) => this.#crash(reason))
-    const config = { processor: options.id, resultForm: options.resultForm, progress: shared }
+    const { id: processor, resultForm, isSerial = false } = options
+    const config = { processor, resultForm, progress: shared, isSerial }
     this.ready = this.#race(this.#control.start(transfer(port2, [port2]), config))
     this.ready.catch((error: Error) => this.#crash(error.message))
   }

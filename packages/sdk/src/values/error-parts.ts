@@ -1,5 +1,5 @@
 import { ShoalError } from '@shoal/scheduler'
-import { CancelledError, SchedulingError, TaskFailedError } from '../errors.ts'
+import { CancelledError, SchedulingError, ServiceRestartedError, TaskFailedError } from '../errors.ts'
 import { errorMessageCharsMax, errorStackCharsMax } from './limits.ts'
 
 /** An error taken apart. `fields` holds its own enumerable properties besides those named here. */
@@ -27,6 +27,7 @@ const prototypes = new Map<string, object>([
   ['TaskFailedError', TaskFailedError.prototype],
   ['CancelledError', CancelledError.prototype],
   ['SchedulingError', SchedulingError.prototype],
+  ['ServiceRestartedError', ServiceRestartedError.prototype],
 ])
 const ownParts = new Set(['name', 'message', 'stack', 'cause', 'code'])
 

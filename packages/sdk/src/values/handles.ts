@@ -1,11 +1,19 @@
 import type { TaskRef } from '@shoal/scheduler'
 
-/** How task handles that lie inside values cross to other places: as their references. */
+/** What a handle of a service travels as. */
+export interface ServiceRef {
+  readonly service: string
+}
+
+/** What a handle travels as. */
+export type HandleRef = TaskRef | ServiceRef
+
+/** How handles that lie inside values cross to other places: as their references. */
 export interface HandleCodec {
   isHandle(value: object): boolean
   /** @throws ShoalError `E_NOT_SERIALIZABLE` when this handle cannot be shared */
-  toRef(handle: object): TaskRef
-  fromRef(ref: TaskRef): unknown
+  toRef(handle: object): HandleRef
+  fromRef(ref: HandleRef): unknown
 }
 
 let registered: HandleCodec | null = null

@@ -1,6 +1,12 @@
 export { isCloneSafe } from './clone.ts'
 export { errorFromRecord, errorToRecord } from './error-record.ts'
-export { type HandleCodec, handleCodec, registerHandleCodec } from './handles.ts'
+export {
+  type HandleCodec,
+  type HandleRef,
+  handleCodec,
+  registerHandleCodec,
+  type ServiceRef,
+} from './handles.ts'
 export { packShared, packValue } from './pack.ts'
 export { LivePayload, payloadValue } from './payload.ts'
 export { unpackValue } from './unpack.ts'

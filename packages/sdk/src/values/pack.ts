@@ -209,7 +209,7 @@ function optional(value: unknown, walk: Walk): { readonly wire: unknown } | unde
 
 function handleToWire(handle: object, handles: HandleCodec): Tagged {
   const ref = handles.toRef(handle)
-  return new Tagged(tag.handle, [ref.job, ref.no])
+  return 'service' in ref ? new Tagged(tag.service, ref.service) : new Tagged(tag.handle, [ref.job, ref.no])
 }
 
 function isBuffer(value: object): value is ArrayBufferLike {

@@ -10,6 +10,8 @@ export const tag = {
   handle: 8,
   /** An object with a key that msgpack readers rename (`__proto__`): flat keys and values. */
   entries: 9,
+  /** A handle of a service, by its id. */
+  service: 10,
   /** The first of {@link binaryTypes}. */
   binary: 16,
 } as const

@@ -1,6 +1,6 @@
 import type { JobId, TaskRef } from '@shoal/scheduler'
 import { buildError } from './error-parts.ts'
-import type { HandleCodec } from './handles.ts'
+import type { HandleCodec, HandleRef } from './handles.ts'
 import { binaryTypes, tag } from './tags.ts'
 
 let current: HandleCodec | null = null
@@ -39,6 +39,8 @@ export function untag(part: unknown): unknown {
       return toError(list(body))
     case tag.handle:
       return toHandle(list(body))
+    case tag.service:
+      return toService(body)
     case tag.entries:
       return Object.fromEntries(pairs(body))
     default:
@@ -68,6 +70,12 @@ function toHandle(body: readonly unknown[]): unknown {
   const [job, no] = body
   if (typeof job !== 'string' || !Number.isSafeInteger(no)) throw new Error('a task handle is malformed')
   const ref: TaskRef = { job: job as JobId, no: no as number }
+  return current === null ? ref : current.fromRef(ref)
+}
+
+function toService(body: unknown): unknown {
+  if (typeof body !== 'string') throw new Error('a service handle is malformed')
+  const ref: HandleRef = { service: body }
   return current === null ? ref : current.fromRef(ref)
 }
 

@@ -1,10 +1,11 @@
-import { type JobId, PackedPayload, ShoalError, type TaskRef } from '@shoal/scheduler'
+import { type JobId, PackedPayload, ShoalError } from '@shoal/scheduler'
 import { describe, expect, test } from 'vitest'
 import { TaskFailedError } from '../errors.ts'
 import {
   errorFromRecord,
   errorToRecord,
   type HandleCodec,
+  type HandleRef,
   isCloneSafe,
   LivePayload,
   packValue,
@@ -167,8 +168,8 @@ describe('packValue() and unpackValue()', () => {
 
   test('carry handles as references', () => {
     class Handle {
-      readonly ref: TaskRef
-      constructor(ref: TaskRef) {
+      readonly ref: HandleRef
+      constructor(ref: HandleRef) {
         this.ref = ref
       }
     }
@@ -181,6 +182,8 @@ describe('packValue() and unpackValue()', () => {
     const bytes = packValue({ list: [new Handle(ref)] }, codec)
     expect(unpackValue(bytes, codec)).toEqual({ list: [new Handle(ref)] })
     expect(unpackValue(bytes, null)).toEqual({ list: [ref] })
+    const service = new Handle({ service: 's1' })
+    expect(unpackValue(packValue([service], codec), codec)).toEqual([service])
   })
 })
 

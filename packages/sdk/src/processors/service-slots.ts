@@ -1,0 +1,282 @@
+import {
+  type AttemptOutcome,
+  type Call,
+  type CallEnded,
+  type CallOutcome,
+  type Clock,
+  errorRecord,
+  type JobId,
+  type OperationHash,
+  type OperationRecord,
+  type OperationStore,
+  type Payload,
+  type PeerId,
+  processorId,
+  type ServiceHost,
+  type ServiceNews,
+  type ServiceRun,
+  type ServiceSpec,
+  type Unsubscribe,
+} from '@shoal/scheduler'
+import { serviceCommand } from '../code/index.ts'
+import { errorToRecord, LivePayload } from '../values/index.ts'
+import { systemClock } from './clock.ts'
+import { abortGraceMs, servicesMax } from './limits.ts'
+import type { ResultForm, WorkerNotice } from './protocol.ts'
+import { type CallService, relayServiceCall } from './service-relay.ts'
+import type { WorkerHandle } from './worker-handle.ts'
+import { WorkerSlot } from './worker-slot.ts'
+
+export interface ServiceSlotsOptions {
+  readonly peer: PeerId
+  readonly startWorker: () => WorkerHandle
+  readonly operations: OperationStore
+  readonly resultForm: ResultForm
+  /** Default: the platform's. */
+  readonly clock?: Clock
+}
+
+/** The services that live on this peer. */
+export interface ServiceSlots extends ServiceHost {
+  /** How services reach each other. */
+  callServices(call: CallService): void
+  /** Ends all of them. */
+  closeAll(): void
+}
+
+/** What the worker of an instance was asked for; `seq` of a call or of a snapshot. */
+interface Order {
+  readonly type: 'open' | 'call' | 'snapshot'
+  readonly seq: number
+}
+
+interface Instance {
+  readonly number: number
+  readonly spec: ServiceSpec
+  readonly slot: WorkerSlot
+  readonly orders: Map<number, Order>
+  /** What is given to the worker at the end of the turn; `isHeld` until its code has come. */
+  calls: Call[]
+  isHeld: boolean
+  /** Calls that ended and are not told yet. */
+  ended: { readonly seq: number; readonly outcome: CallOutcome }[]
+}
+
+type Inputs = Call['inputs']
+
+const noInputs: Inputs = Object.freeze([])
+
+/**
+ * Runs services: a worker of its own for each, so that one that computes for long keeps nobody waiting, and
+ * one that dies takes nobody with it.
+ */
+export function createServiceSlots(options: ServiceSlotsOptions): ServiceSlots {
+  return new Slots(options)
+}
+
+class Slots implements ServiceSlots {
+  readonly #options: ServiceSlotsOptions
+  readonly #instances = new Map<number, Instance>()
+  /** What came from other peers, should the store not keep it. */
+  readonly #fetched = new Map<OperationHash, OperationRecord>()
+  /** Who had the code of a service when it was first heard of. */
+  readonly #sources = new Map<OperationHash, PeerId>()
+  readonly #listeners = new Set<(news: readonly ServiceNews[]) => void>()
+  #callService: CallService | null = null
+  #news: ServiceNews[] = []
+  #isTelling = false
+  #ordersMade = 0
+
+  constructor(options: ServiceSlotsOptions) {
+    this.#options = options
+  }
+
+  onNews(listener: (news: readonly ServiceNews[]) => void): Unsubscribe {
+    this.#listeners.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+    }
+  }
+
+  callServices(call: CallService): void {
+    this.#callService = call
+  }
+
+  prepare({ operation }: ServiceSpec, from: PeerId): void {
+    this.#sources.set(operation, from)
+    // What fails now is tried again, and told, when the service is opened.
+    if (this.#operationOf(operation) === null) this.#fetch(operation).catch(() => {})
+  }
+
+  open(number: number, spec: ServiceSpec, state: Payload | null): void {
+    if (this.#instances.size >= servicesMax) {
+      const text = `Cannot host service "${spec.id}" as one peer hosts at most ${servicesMax}`
+      this.#tell({ type: 'opened', instance: number, error: errorRecord('E_LIMIT', text) })
+      return
+    }
+    const instance = this.#start(number, spec)
+    this.#instances.set(number, instance)
+    const inputs = [{ index: 2, value: spec.args }]
+    if (state !== null) inputs.push({ index: 1, value: state })
+    const args = [serviceCommand.open, null, null, state !== null]
+    this.#order(instance, { type: 'open', seq: 0 }, args, inputs)
+    if (this.#operationOf(spec.operation) === null) void this.#openLater(instance)
+  }
+
+  run(number: number, calls: readonly ServiceRun[]): void {
+    const instance = this.#instances.get(number)
+    if (instance === undefined) return
+    for (const { seq, method, args } of calls) {
+      this.#order(instance, { type: 'call', seq }, [serviceCommand.call, method], [{ index: 2, value: args }])
+    }
+  }
+
+  snapshot(number: number, seq: number): void {
+    const instance = this.#instances.get(number)
+    if (instance !== undefined)
+      this.#order(instance, { type: 'snapshot', seq }, [serviceCommand.snapshot], noInputs)
+  }
+
+  close(number: number): void {
+    const instance = this.#instances.get(number)
+    if (instance === undefined) return
+    this.#instances.delete(number)
+    instance.slot.end({ type: 'replace' })
+  }
+
+  closeAll(): void {
+    for (const number of [...this.#instances.keys()]) this.close(number)
+  }
+
+  #start(number: number, spec: ServiceSpec): Instance {
+    const { peer, startWorker, resultForm, clock = systemClock } = this.#options
+    const slot: WorkerSlot = new WorkerSlot({
+      id: processorId(peer, 'service', number),
+      clock,
+      resultForm,
+      isSerial: true,
+      startWorker,
+      operationOf: (hash) => this.#operationOf(hash),
+      abortGraceMs,
+      onEnded: (ended) => this.#ended(instance, ended),
+      onMessage: (message) => this.#onMessage(instance, message),
+      onGone: (_isCrash, reason) => this.#died(instance, reason),
+    })
+    const instance: Instance = {
+      number,
+      spec,
+      slot,
+      orders: new Map(),
+      calls: [],
+      isHeld: false,
+      ended: [],
+    }
+    return instance
+  }
+
+  #operationOf(hash: OperationHash): OperationRecord | null {
+    return this.#options.operations.get(hash) ?? this.#fetched.get(hash) ?? null
+  }
+
+  async #fetch(hash: OperationHash): Promise<void> {
+    const { operations, peer } = this.#options
+    const operation = await operations.fetch(hash, this.#sources.get(hash) ?? peer)
+    this.#fetched.set(hash, operation)
+  }
+
+  /** Keeps what is asked of an instance until its code has come. */
+  async #openLater(instance: Instance): Promise<void> {
+    instance.isHeld = true
+    let error: unknown = null
+    try {
+      await this.#fetch(instance.spec.operation)
+    } catch (reason) {
+      error = reason
+    }
+    if (this.#instances.get(instance.number) !== instance) return
+    instance.isHeld = false
+    if (error === null) return this.#give(instance)
+    this.close(instance.number)
+    this.#tell({ type: 'opened', instance: instance.number, error: errorToRecord(error) })
+  }
+
+  #order(instance: Instance, order: Order, args: readonly unknown[], inputs: Inputs): void {
+    const callId = ++this.#ordersMade
+    instance.orders.set(callId, order)
+    if (instance.calls.length === 0) queueMicrotask(() => this.#give(instance))
+    const { id, operation } = instance.spec
+    instance.calls.push({
+      callId,
+      job: id as string as JobId,
+      no: order.seq,
+      attempt: instance.number,
+      operation,
+      args: new LivePayload(args),
+      inputs,
+      timeoutMs: 0,
+      owner: this.#options.peer,
+    })
+  }
+
+  #give(instance: Instance): void {
+    if (!instance.isHeld && instance.calls.length > 0) instance.slot.run(instance.calls.splice(0))
+  }
+
+  #ended(instance: Instance, ended: readonly CallEnded[]): void {
+    // A worker that is over says so for each of its calls, too.
+    if (this.#instances.get(instance.number) !== instance || instance.slot.isOver) return
+    for (const { callId, outcome } of ended) {
+      const order = instance.orders.get(callId)
+      if (order === undefined) continue
+      instance.orders.delete(callId)
+      this.#answer(instance, order, outcome)
+    }
+    this.#tellEnded(instance)
+  }
+
+  #answer(instance: Instance, { type, seq }: Order, outcome: AttemptOutcome): void {
+    if (outcome.status !== 'done' && outcome.status !== 'failed') return
+    const error = outcome.status === 'failed' ? outcome.error : null
+    if (type === 'call') {
+      instance.ended.push({ seq, outcome })
+      return
+    }
+    this.#tellEnded(instance)
+    if (type === 'open') this.#tell({ type: 'opened', instance: instance.number, error })
+    else {
+      const state = outcome.status === 'done' ? outcome.value : null
+      this.#tell({ type: 'snapshot', instance: instance.number, seq, state, error })
+    }
+  }
+
+  #tellEnded(instance: Instance): void {
+    if (instance.ended.length === 0) return
+    this.#tell({ type: 'ran', instance: instance.number, ended: instance.ended })
+    instance.ended = []
+  }
+
+  #died(instance: Instance, reason: string): void {
+    if (this.#instances.get(instance.number) !== instance) return
+    this.#instances.delete(instance.number)
+    const text = `Cannot go on with service "${instance.spec.id}" as its worker must live: current value is ${reason}`
+    this.#tell({ type: 'died', instance: instance.number, error: errorRecord('E_WORKER', text) })
+  }
+
+  #onMessage({ slot, spec }: Instance, message: WorkerNotice): void {
+    if (message.type !== 'call-service' || this.#callService === null) return
+    relayServiceCall(slot, message, this.#callService, [spec.id])
+  }
+
+  /** Tells at the end of the turn, once for all that happened in it. */
+  #tell(news: ServiceNews): void {
+    this.#news.push(news)
+    if (this.#isTelling) return
+    this.#isTelling = true
+    queueMicrotask(() => {
+      const told = this.#news
+      this.#news = []
+      this.#isTelling = false
+      for (const listener of this.#listeners) listener(told)
+    })
+  }
+}

@@ -1,0 +1,107 @@
+import type { ContextBody } from './operation.ts'
+
+/** Options of {@link Mesh.service}. */
+export interface ServiceOptions {
+  /** Under this name everybody in the room finds it; one service per name. 1 to 200 characters. */
+  readonly name?: string
+  /** The member that hosts it first. Default: this peer. */
+  readonly peer?: string
+  /**
+   * What of its state outlives its host. `'snapshot'` (default): one other member has the state after each
+   * call before the call is answered. `'journal'`: it has the calls instead, and repeats them on the last
+   * snapshot: for large states and calls that always do the same. `'none'`: it starts again as it was made,
+   * and calls under way fail with {@link ServiceRestartedError}.
+   */
+  readonly durability?: 'none' | 'snapshot' | 'journal'
+  /** With `'journal'`: calls between two snapshots, which shorten the journal. Default 1,000. */
+  readonly every?: number
+}
+
+/** One call of a service: its promise is made only when somebody asks for it. */
+export interface ServiceCall<T> extends PromiseLike<T> {
+  /** The value; rejects with what the method threw, or with a `ShoalError` that says what happened. */
+  fetch(): Promise<T>
+  /** Resolves when the call has ended, well or not. */
+  wait(): Promise<void>
+  isReady(): boolean
+}
+
+/** What is told of a service by {@link ServiceControl.stats}. */
+export interface ServiceStats {
+  /** The member that has its state besides the host; `null`: nothing outlives the host. */
+  readonly follower: string | null
+  /** Calls of this peer that wait for their answers. */
+  readonly callsOpen: number
+  /** Calls that were answered to this peer. */
+  readonly callsDone: number
+}
+
+/** The handle's own side: what is no method of the service. */
+export interface ServiceControl {
+  readonly id: string
+  readonly name: string | null
+  /** The member where it lives at present. */
+  readonly host: string
+  /** Rises each time another host, or another follower, takes its place. */
+  readonly epoch: number
+  stats(): ServiceStats
+  /**
+   * Moves it to another member; calls go on there, none is lost.
+   * @throws ShoalError `E_NO_HOST` when that peer is no member in view; `E_SERVICE_DELETED`
+   */
+  migrate(peer: string): Promise<void>
+  /** Ends it for everybody: calls that wait reject with `E_SERVICE_DELETED`, and its name is free. */
+  delete(): Promise<void>
+}
+
+/** Methods that a handle has: those of the service, without the ones that only its host calls. */
+type MethodNames<T> = {
+  [K in keyof T]: K extends '$' | 'then' | 'snapshot' | 'restore'
+    ? never
+    : T[K] extends (...args: never[]) => unknown
+      ? K
+      : T[K] extends ContextBody<never, unknown>
+        ? K
+        : never
+}[keyof T]
+
+type Caller<F> =
+  F extends ContextBody<infer A, infer R>
+    ? (...args: A) => ServiceCall<Awaited<R>>
+    : F extends (...args: infer A) => infer R
+      ? (...args: A) => ServiceCall<Awaited<R>>
+      : never
+
+/**
+ * A handle to a service, wherever it lives: its methods, each as a call over the room, and `$`. It goes on
+ * by itself when the service moves, may be passed to tasks and services, and is no promise.
+ */
+export type Service<T> = { readonly [K in MethodNames<T>]: Caller<T[K]> } & { readonly $: ServiceControl }
+
+/** What a service is made from: a class, or a function that makes an object. */
+export type ServiceShape<A extends readonly unknown[], T> =
+  | (new (
+      ...args: A
+    ) => T)
+  | ((...args: A) => T | PromiseLike<T>)
+  | ContextBody<A, T | PromiseLike<T>>
+
+/** The services of the room, by name. */
+export interface Services {
+  /**
+   * The service of that name. Waits until members that were just met have said what they know.
+   * @throws ShoalError `E_NO_SERVICE` nobody registered it
+   */
+  lookup<T>(name: string): Promise<Service<T>>
+  /** Those that this peer knows. */
+  list(): readonly ServiceInfo[]
+}
+
+/** One service as this peer sees it. */
+export interface ServiceInfo {
+  readonly id: string
+  readonly name: string | null
+  readonly host: string
+  readonly epoch: number
+  readonly follower: string | null
+}
