@@ -21,6 +21,7 @@ import {
 } from '../../packages/mesh/src/replica/batch.ts'
 import { packLaneRecord, unpackLaneRecord } from '../../packages/mesh/src/replica/lane.ts'
 import { decodeReplicaMessage, encodeReplicaMessage } from '../../packages/mesh/src/replica/protocol.ts'
+import { packServiceRecord, unpackServiceRecord } from '../../packages/mesh/src/replica/service-records.ts'
 import { packBody, unpackBody } from '../../packages/mesh/src/wire/body.ts'
 import {
   readCredit,
@@ -38,7 +39,13 @@ import {
 } from '../../packages/mesh/src/wire/control.ts'
 import { decodeFrame, encodeFrame, frameTypes } from '../../packages/mesh/src/wire/frames.ts'
 import { readMessage, writeMessage } from '../../packages/mesh/src/wire/messages.ts'
-import { every, job, operation, self } from '../../packages/mesh/src/wire/testing/messages.ts'
+import {
+  every,
+  job,
+  operation,
+  self,
+  serviceMessages,
+} from '../../packages/mesh/src/wire/testing/messages.ts'
 import { asList } from '../../packages/mesh/src/wire/validate.ts'
 import { packValue, unpackValue } from '../../packages/sdk/src/values/index.ts'
 import { seed, tame } from './known.ts'
@@ -81,7 +88,7 @@ const decoders: readonly Decoder[] = [
   {
     name: 'messages',
     read: (body) => asList(unpackBody(body), 4_096, 'messages', (one) => readMessage(one, self)),
-    good: Object.values(every).map((message) =>
+    good: [...Object.values(every), ...serviceMessages].map((message) =>
       packBody([writeMessage(message), writeMessage(message)]).slice(),
     ),
     isBody: true,
@@ -179,6 +186,16 @@ const decoders: readonly Decoder[] = [
       lane({ type: 'job', by: self, job, name: 'a job' }),
       lane({ type: 'claim', by: self, job, epoch: 3 }),
       lane({ type: 'ended', by: self, job }),
+    ],
+    isBody: true,
+  },
+  {
+    name: 'records of services',
+    read: (raw) => unpackServiceRecord(raw, self),
+    good: [
+      packServiceRecord({ type: 'service', by: self, spec: everyService.install.spec }),
+      packServiceRecord({ type: 'service-claim', by: self, service, claim: everyService.claimed.claim }),
+      packServiceRecord({ type: 'service-ended', by: self, service, epoch: 3, reason: 'lost' }),
     ],
     isBody: true,
   },

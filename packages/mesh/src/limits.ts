@@ -63,6 +63,14 @@ export const limits = {
   durationMsMax: 2_147_483_647,
   /** Processors that one peer may announce. */
   processorsMax: 1024,
+  /** Calls in one journal, or replies and callers in one copy of a service's state. */
+  serviceEntriesMax: 32_768,
+  /** Voters of one claim of a service. */
+  serviceVotersMax: 64,
+  /** Services that call each other within one call. */
+  serviceViaMax: 64,
+  /** Packed arguments of a service's constructor, in bytes: they lie in its creator's lane. */
+  serviceArgsBytesMax: 65_536,
   /** Addresses in one gossip frame. */
   gossipMax: 128,
   /** Peers up to which everybody is linked to everybody. */

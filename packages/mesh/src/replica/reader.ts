@@ -12,6 +12,7 @@ import { unpackOutcomes, unpackProfile, unpackSpecBatch } from './batch.ts'
 import { type ArrayName, type Arrival, jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
 import { unpackLaneRecord } from './lane.ts'
 import { isSeal } from './seals.ts'
+import { unpackServiceRecord } from './service-records.ts'
 import { sha256Hex } from './sha256.ts'
 import type { Writers } from './writers.ts'
 
@@ -65,8 +66,9 @@ function readEntry(
     }
     case 'done':
       return { type: 'outcomes', job, by, ...unpackOutcomes(bytes) }
-    case 'writers':
     case 'services':
+      return unpackServiceRecord(bytes, by)
+    case 'writers':
       return null
   }
 }

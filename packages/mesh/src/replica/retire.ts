@@ -1,7 +1,8 @@
-import { type Claim, isNewerClaim, type JobId, type PeerId } from '@shoal/scheduler'
+import { type Claim, isNewerClaim, type JobId, type PeerId, type ServiceId } from '@shoal/scheduler'
 import type { ReplicatedDocument } from './document.ts'
 import { type LaneRecord, unpackLaneRecord } from './lane.ts'
 import { isSeal } from './seals.ts'
+import { serviceOf, unpackServiceRecord } from './service-records.ts'
 
 /** What a lane says, in short. */
 interface LaneSummary {
@@ -11,6 +12,16 @@ interface LaneSummary {
   /** The highest epoch that it claims for each job; a job that it only submitted counts as 1. */
   readonly claims: ReadonlyMap<JobId, number>
   readonly ended: ReadonlySet<JobId>
+  readonly services: ServicesSummary
+}
+
+/** What a lane says of services. */
+interface ServicesSummary {
+  readonly specs: ReadonlySet<ServiceId>
+  /** The highest epoch that it claims for each. */
+  readonly claims: ReadonlyMap<ServiceId, number>
+  /** Up to which epoch it says that each has ended. */
+  readonly ended: ReadonlyMap<ServiceId, number>
 }
 
 /**
@@ -54,6 +65,30 @@ function isUnneeded(
     // A submitter's entry is also what names the job: it stays until the job has ended.
     if (!isTaken || lane.jobs.has(job)) return false
   }
+  return areServicesUnneeded(lane, others)
+}
+
+/** A service that lives needs its specification, its newest claim, and the end of what came before. */
+function areServicesUnneeded(lane: LaneSummary, others: readonly LaneSummary[]): boolean {
+  const { specs, claims, ended } = lane.services
+  for (const [service, epoch] of ended) {
+    const isOpen = ({ services }: LaneSummary): boolean =>
+      services.specs.has(service) || (services.claims.get(service) ?? Number.POSITIVE_INFINITY) <= epoch
+    if (others.some(isOpen)) return false
+  }
+  const hasEnded = (service: ServiceId): boolean =>
+    ended.has(service) || others.some(({ services }) => services.ended.has(service))
+  for (const service of specs) {
+    if (!hasEnded(service) && !others.some(({ services }) => services.specs.has(service))) return false
+  }
+  for (const [service, epoch] of claims) {
+    const own: Claim = { peer: lane.peer, epoch }
+    const isTaken = others.some(({ peer, services }) => {
+      const theirs = services.claims.get(service)
+      return theirs !== undefined && isNewerClaim({ peer, epoch: theirs }, own)
+    })
+    if (!isTaken && !hasEnded(service)) return false
+  }
   return true
 }
 
@@ -69,7 +104,26 @@ function summarise(document: ReplicatedDocument): LaneSummary {
       if (record.type === 'job') jobs.add(record.job)
     }
   }
-  return { document, peer: document.key as PeerId, jobs, claims, ended }
+  const services = summariseServices(document)
+  return { document, peer: document.key as PeerId, jobs, claims, ended, services }
+}
+
+function summariseServices(document: ReplicatedDocument): ServicesSummary {
+  const specs = new Set<ServiceId>()
+  const claims = new Map<ServiceId, number>()
+  const ended = new Map<ServiceId, number>()
+  for (const bytes of document.array('services').toArray()) {
+    try {
+      const record = unpackServiceRecord(bytes, document.key as PeerId)
+      const service = serviceOf(record)
+      if (record.type === 'service') specs.add(service)
+      else if (record.type === 'service-ended') ended.set(service, record.epoch)
+      else claims.set(service, Math.max(record.claim.epoch, claims.get(service) ?? 0))
+    } catch {
+      // Told as refused when it arrived.
+    }
+  }
+  return { specs, claims, ended }
 }
 
 function recordsOf(document: ReplicatedDocument): readonly LaneRecord[] {

@@ -24,6 +24,12 @@ import type { Documents } from './documents.ts'
 import { type LaneRecord, packLaneRecord, unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
 import { draftJobSeal, draftLaneSeal, type Entry, isSeal, laneSeals, type ReplicaSigning } from './seals.ts'
+import {
+  outdatedServices,
+  packServiceRecord,
+  type ServiceRecord,
+  unpackServiceRecord,
+} from './service-records.ts'
 
 export interface WriterOptions {
   readonly self: PeerId
@@ -80,6 +86,7 @@ class BufferedWriter implements Writer {
   readonly #options: WriterOptions
   #lane: LaneRecord[] = []
   #ended: LaneRecord[] = []
+  #services: ServiceRecord[] = []
   #profile: PeerProfile | null = null
   #jobs = new Map<JobId, JobBuffer>()
   #pruned = new Set<JobId>()
@@ -121,6 +128,7 @@ class BufferedWriter implements Writer {
     this.#jobs = new Map()
     for (const [job, buffer] of buffers) this.#flushJob(job, buffer)
     this.#flushEnded()
+    this.#flushServices()
     this.#run()
   }
 
@@ -186,7 +194,8 @@ class BufferedWriter implements Writer {
 
   #hasWaiting(): boolean {
     return (
-      this.#lane.length + this.#ended.length + this.#jobs.size + this.#pruned.size > 0 ||
+      this.#lane.length + this.#ended.length + this.#services.length > 0 ||
+      this.#jobs.size + this.#pruned.size > 0 ||
       this.#profile !== null
     )
   }
@@ -215,6 +224,7 @@ class BufferedWriter implements Writer {
       case 'service':
       case 'service-claim':
       case 'service-ended':
+        this.#services.push(record)
         break
       default:
         if (!this.#options.documents.isDropped(jobName(record.job))) this.#gatherRows(record)
@@ -305,6 +315,24 @@ class BufferedWriter implements Writer {
         deleted: pruned.size === 0 ? [] : pastItems(document, records.length, pruned, limits.endedKept),
         entries: records.map((record) => ({ array: 'jobs', bytes: packLaneRecord(record) })),
       }),
+    })
+  }
+
+  #flushServices(): void {
+    const { self, limits } = this.#options
+    const records = this.#services
+    this.#services = []
+    if (records.length === 0) return
+    this.#changes.push({
+      name: laneName(self),
+      plan(document) {
+        const items = itemsOf(document.array('services'))
+        const known = items.map((item) => ({ item, record: unpackServiceRecord(bytesOf(item), self) }))
+        return {
+          deleted: outdatedServices(known, records, limits.endedKept),
+          entries: records.map((record) => ({ array: 'services', bytes: packServiceRecord(record) })),
+        }
+      },
     })
   }
 

@@ -75,6 +75,26 @@ export function splitMessage(message: Message): readonly Message[] {
       const { nos } = message
       return nos === null ? [message] : parts(nos, smallEntry).map((some) => ({ ...message, nos: some }))
     }
+    case 'service':
+      return splitService(message)
+    default:
+      return [message]
+  }
+}
+
+function splitService(message: MessageOf<'service'>): readonly Message[] {
+  const { body } = message
+  switch (body.type) {
+    case 'call':
+      return parts(body.calls, (one) => 32 + one.method.length + sizeOf(one.args)).map((calls) => ({
+        ...message,
+        body: { ...body, calls },
+      }))
+    case 'replies':
+      return parts(body.replies, (one) => 8 + outcomeBytes(one.outcome)).map((replies) => ({
+        ...message,
+        body: { ...body, replies },
+      }))
     default:
       return [message]
   }

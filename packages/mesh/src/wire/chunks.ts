@@ -11,6 +11,7 @@ export const chunkBytes: number = limits.chunkFrameBytes - frameHeaderBytes - ch
 /** Kinds of bodies that may be large. */
 const largeTypes: ReadonlySet<number> = new Set([
   frameTypes.messages,
+  frameTypes.services,
   frameTypes.replica,
   frameTypes.operation,
 ])

@@ -27,6 +27,8 @@ export const frameTypes = {
   messages: 16,
   /** One message of the replicas: raw bytes. */
   replica: 17,
+  /** Messages about services: as `messages`, but in order across both links. */
+  services: 20,
   /** Please send an operation's code: `[request, hash]`. */
   wanted: 18,
   /** The answer to `wanted`: `[request, null | [name, source, exportName]]`. */

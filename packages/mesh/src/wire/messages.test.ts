@@ -1,10 +1,21 @@
-import { type ErrorRecord, type Message, PackedPayload, ShoalError } from '@shoal/scheduler'
+import { type CallerId, type ErrorRecord, type Message, PackedPayload, ShoalError } from '@shoal/scheduler'
 import { expect, test } from 'vitest'
 import { limits } from '../limits.ts'
 import { packMessages } from './batch.ts'
 import { packBody, unpackBody } from './body.ts'
 import { readMessage, writeMessage } from './messages.ts'
-import { assignment, attempts, error, every, job, payload, results, self } from './testing/messages.ts'
+import {
+  assignment,
+  attempts,
+  error,
+  every,
+  job,
+  payload,
+  results,
+  self,
+  service,
+  serviceMessages,
+} from './testing/messages.ts'
 
 function cross(messages: readonly Message[]): readonly Message[] {
   const bodies = packMessages(messages, (_message, broken) => {
@@ -17,6 +28,40 @@ function cross(messages: readonly Message[]): readonly Message[] {
 
 test.each(Object.values(every))('readMessage() gives back what writeMessage() took: $type', (message) => {
   expect(cross([message])).toEqual([message])
+})
+
+test.each(serviceMessages)(
+  'readMessage() gives back what writeMessage() took: service $body.type',
+  (message) => {
+    expect(cross([message])).toEqual([message])
+  },
+)
+
+test('readMessage() refuses every cut of every message about a service, and what it says too much', () => {
+  for (const message of serviceMessages) {
+    const [code, id, body] = writeMessage(message) as [number, string, readonly unknown[]]
+    for (let length = 0; length < body.length; length++)
+      expect(() => readMessage([code, id, body.slice(0, length)], self)).toThrow(ShoalError)
+    expect(() => readMessage([code, id, [...body, 0]], self)).toThrow(ShoalError)
+  }
+})
+
+test('readMessage() refuses a copy of another service', () => {
+  const install = serviceMessages.find(({ body }) => body.type === 'install') as Message
+  const [code, , body] = writeMessage(install)
+  const fault = { code: 'E_SCHEMA', message: expect.stringContaining(service) }
+  expect(() => readMessage([code, 'service-2', body], self)).toThrow(expect.objectContaining(fault))
+})
+
+test('packMessages() splits long lists of calls and replies, and keeps their order', () => {
+  const calls = Array.from({ length: 5_000 }, (_, no) => ({ no, method: 'add', args: payload(1), via: [] }))
+  const caller = 'peer-1@1' as CallerId
+  const parts = cross([{ type: 'service', service, body: { type: 'call', caller, open: 1, calls } }])
+  expect(parts.length).toBeGreaterThan(1)
+  const arrived = parts.flatMap((part) =>
+    part.type === 'service' && part.body.type === 'call' ? part.body.calls : [],
+  )
+  expect(arrived).toEqual(calls)
 })
 
 test('readMessage() refuses every cut of every message', () => {

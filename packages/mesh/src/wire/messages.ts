@@ -15,6 +15,7 @@ import {
   type SpawnRequest,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
+import { asServiceId, readServiceMessage, writeServiceMessage } from './services.ts'
 import {
   asBoolean,
   asId,
@@ -62,12 +63,11 @@ const codes = {
   watch: 14,
   outcomes: 15,
   cancel: 16,
-} as const satisfies Record<PlainType, number>
+  service: 17,
+} as const satisfies Record<Message['type'], number>
 
-type PlainType = Exclude<Message['type'], 'service'>
-
-const typeOf: ReadonlyMap<unknown, PlainType> = new Map(
-  Object.entries(codes).map(([type, code]) => [code, type as PlainType]),
+const typeOf: ReadonlyMap<unknown, Message['type']> = new Map(
+  Object.entries(codes).map(([type, code]) => [code, type as Message['type']]),
 )
 
 /** Largest number of entries in one list: above what a sender puts in one message, below any harm. */
@@ -78,12 +78,6 @@ const entriesMax = limits.batchEntriesMax * 4
  * @throws ShoalError `E_NOT_SERIALIZABLE` from a payload that cannot be packed
  */
 export function writeMessage(message: Message): readonly unknown[] {
-  if (message.type === 'service') {
-    throw new ShoalError(
-      'E_NOT_SERIALIZABLE',
-      'Cannot write a message about a service as this wire has no form for it',
-    )
-  }
   const code = codes[message.type]
   switch (message.type) {
     case 'profile':
@@ -118,6 +112,8 @@ export function writeMessage(message: Message): readonly unknown[] {
       return [code, message.job, message.outcomes.map((one) => [one.no, writeOutcome(one.outcome)])]
     case 'cancel':
       return [code, message.job, message.nos, fitText(message.reason)]
+    case 'service':
+      return [code, message.service, writeServiceMessage(message.body)]
   }
 }
 
@@ -174,6 +170,11 @@ export function readMessage(value: unknown, from: PeerId): Message {
         nos: nos === null ? null : readNos(nos),
         reason: asText(reason, 'a reason'),
       }
+    }
+    case 'service': {
+      const [, id, body] = asTuple(value, 3, type)
+      const service = asServiceId(id)
+      return { type, service, body: readServiceMessage(body, service) }
     }
   }
 }

@@ -103,33 +103,17 @@ const contributorTypes: ReadonlySet<Message['type']> = new Set([
   'submit',
   'watch',
   'cancel',
+  'service',
 ])
+
+/** Kinds of bodies that must arrive in the order sent, over whichever link. */
+const orderedTypes: ReadonlySet<FrameType> = new Set([frameTypes.replica, frameTypes.services])
 
 export function createSession(options: SessionOptions): Session {
   const { remote, pipe, bulk, clock } = options
   const incoming = createIncoming(options)
   const outgoing = createOutgoing(options)
-  let outbox: Message[] = []
-  let isFlushArmed = false
-  let isLaterArmed = false
-
-  /** Nobody waits for a commit: it rides with the next message, or goes alone a little later. */
-  function flushLater(): void {
-    if (isLaterArmed) return
-    isLaterArmed = true
-    clock.setTimer(clock.now() + commitDelayMs, () => {
-      isLaterArmed = false
-      if (outbox.length > 0) flush()
-    })
-  }
-
-  function flush(): void {
-    isFlushArmed = false
-    const messages = outbox
-    outbox = []
-    const bodies = packMessages(messages, (_message, error) => options.handlers.onUnsent(error))
-    for (const body of bodies) outgoing.send(frameTypes.messages, body)
-  }
+  const outbox = createOutbox(options, outgoing.send)
 
   // One turn later: a link that is closed already must not tell before this session is known.
   clock.defer(() =>
@@ -152,16 +136,7 @@ export function createSession(options: SessionOptions): Session {
     remote,
     pipe,
     bulk,
-    sendMessage(message) {
-      outbox.push(message)
-      if (isFlushArmed) return
-      if (message.type === 'commit') {
-        flushLater()
-        return
-      }
-      isFlushArmed = true
-      queueMicrotask(flush)
-    },
+    sendMessage: outbox.add,
     sendReplica: (message) => outgoing.send(frameTypes.replica, message),
     heartbeat: () => now(frameTypes.heartbeat, packBody([clock.now()])),
     probe: (peer) => now(frameTypes.probe, packBody([peer])),
@@ -171,7 +146,7 @@ export function createSession(options: SessionOptions): Session {
     sendOperation: (request, text) => outgoing.send(frameTypes.operation, writeOperation(request, text)),
     sendTicket: (ticket) => now(frameTypes.bulkOpen, writeTicket(ticket)),
     goodbye() {
-      flush()
+      outbox.flush()
       outgoing.pump()
       now(frameTypes.goodbye, emptyBody)
     },
@@ -182,6 +157,57 @@ export function createSession(options: SessionOptions): Session {
     close() {
       bulk.close()
       pipe.close()
+    },
+  }
+}
+
+/** Gathers what one turn says to a peer: one body, or as few as hold it. */
+function createOutbox(
+  { clock, handlers }: SessionOptions,
+  send: (type: FrameType, body: Uint8Array) => void,
+): { add(message: Message): void; flush(): void } {
+  let messages: Message[] = []
+  let services: Message[] = []
+  let isFlushArmed = false
+  let isLaterArmed = false
+
+  /** Nobody waits for a commit: it rides with the next message, or goes alone a little later. */
+  function flushLater(): void {
+    if (isLaterArmed) return
+    isLaterArmed = true
+    clock.setTimer(clock.now() + commitDelayMs, () => {
+      isLaterArmed = false
+      if (messages.length > 0) flush()
+    })
+  }
+
+  function flush(): void {
+    isFlushArmed = false
+    const [first, second] = [services, messages]
+    services = []
+    messages = []
+    sendAll(frameTypes.services, first)
+    sendAll(frameTypes.messages, second)
+  }
+
+  function sendAll(type: FrameType, list: readonly Message[]): void {
+    if (list.length === 0) return
+    const bodies = packMessages(list, (_message, error) => handlers.onUnsent(error))
+    for (const body of bodies) send(type, body)
+  }
+
+  return {
+    flush,
+    add(message) {
+      if (message.type === 'service') services.push(message)
+      else messages.push(message)
+      if (isFlushArmed) return
+      if (message.type === 'commit') {
+        flushLater()
+        return
+      }
+      isFlushArmed = true
+      queueMicrotask(flush)
     },
   }
 }
@@ -208,7 +234,7 @@ export function createIncoming(options: {
     for (const item of list) {
       try {
         const message = readMessage(item, remote.peer)
-        if (remote.role === 'contributor' && !contributorTypes.has(message.type))
+        if (remote.role === 'contributor' && !mayContributorSay(message))
           throw forbidden(message.type, remote)
         messages.push(message)
       } catch (error) {
@@ -222,6 +248,7 @@ export function createIncoming(options: {
     handlers.onLife()
     switch (type) {
       case frameTypes.messages:
+      case frameTypes.services:
         return onMessages(body)
       case frameTypes.replica:
         if (remote.role !== 'member' || options.selfRole !== 'member') throw forbidden('replica', remote)
@@ -299,10 +326,11 @@ function createOutgoing(options: SessionOptions): {
         const text = `Cannot send a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${body.length}`
         return handlers.onUnsent(new ShoalError('E_TOO_LARGE', text))
       }
-      // Replicas need order: once a large one is on its way, the small ones after it follow it there.
-      const mustFollow = type === frameTypes.replica && bulk.isBusyWith(type)
+      // Some need order: once a large one is on its way, the small ones after it follow it there.
+      const isOrdered = orderedTypes.has(type)
+      const mustFollow = isOrdered && bulk.isBusyWith(type)
       if (body.length > limits.bulkFromBytes || mustFollow) {
-        if (type === frameTypes.replica && isQueued(type)) drainTo(bulk)
+        if (isOrdered && isQueued(type)) drainTo(bulk, type)
         return bulk.send(type, body)
       }
       queue.push({ type, body })
@@ -314,16 +342,21 @@ function createOutgoing(options: SessionOptions): {
     },
   }
 
-  /** Moves the replica messages that still wait over to the bulk link, in front of a large one. */
-  function drainTo(target: Bulk): void {
+  /** Moves those of one kind that still wait over to the bulk link, in front of a large one. */
+  function drainTo(target: Bulk, type: FrameType): void {
     for (let at = first; at < queue.length; at++) {
       const entry = queue[at] as (typeof queue)[number]
-      if (entry.type !== frameTypes.replica) continue
+      if (entry.type !== type) continue
       target.send(entry.type, entry.body)
       queuedBytes -= entry.body.length
       queue.splice(at--, 1)
     }
   }
+}
+
+/** A contributor's bodies may call services; it never hosts, votes or keeps copies. */
+function mayContributorSay(message: Message): boolean {
+  return contributorTypes.has(message.type) && (message.type !== 'service' || message.body.type === 'call')
 }
 
 function forbidden(what: string, remote: Remote): ShoalError {

@@ -105,7 +105,7 @@ export function readOutcome(value: unknown): Outcome {
   }
 }
 
-function writeError(error: ErrorRecord, depth: number): unknown {
+export function writeError(error: ErrorRecord, depth: number): unknown {
   const cause = error.cause !== null && depth < limits.causesMax ? writeError(error.cause, depth + 1) : null
   return [
     fitText(error.name),
@@ -117,7 +117,7 @@ function writeError(error: ErrorRecord, depth: number): unknown {
   ]
 }
 
-function readError(value: unknown, depth: number): ErrorRecord {
+export function readError(value: unknown, depth: number): ErrorRecord {
   if (depth > limits.causesMax)
     throw schemaError('an error', `nested ${limits.causesMax} deep at most`, depth)
   const [name, message, code, stack, cause, fields] = asTuple(value, 6, 'an error')
@@ -220,12 +220,13 @@ function readScope(value: unknown): Scope {
 }
 
 /** A list whose length is a multiple of `width`: records without a list each. */
-export function asFlat(value: unknown, width: number, where: string): readonly unknown[] {
-  if (
-    !Array.isArray(value) ||
-    value.length % width !== 0 ||
-    value.length > limits.batchEntriesMax * 4 * width
-  ) {
+export function asFlat(
+  value: unknown,
+  width: number,
+  where: string,
+  groupsMax: number = limits.batchEntriesMax * 4,
+): readonly unknown[] {
+  if (!Array.isArray(value) || value.length % width !== 0 || value.length > groupsMax * width) {
     throw schemaError(where, `a list of groups of ${width}`, value)
   }
   return value

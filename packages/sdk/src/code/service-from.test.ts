@@ -43,7 +43,7 @@ describe('serviceFrom()', () => {
     expect(serviceFrom(Counter)).toBe(serviceFrom(Counter))
   })
 
-  test('[SV9] the state is the own enumerable fields that are no functions', async () => {
+  test('[SC2] the state is the own enumerable fields that are no functions', async () => {
     const first = await load(Counter)
     await first(open, null, [5])
     first(call, 'add', [2])
@@ -54,7 +54,7 @@ describe('serviceFrom()', () => {
     expect([second(call, 'add', [1]), second(call, 'twice', [])]).toEqual([8, 16])
   })
 
-  test('[SV9] snapshot() and restore(state) decide when the class has them', async () => {
+  test('[SC2] snapshot() and restore(state) decide when the class has them', async () => {
     class Hidden {
       #n = 1
       add(k: number): number {
@@ -77,7 +77,7 @@ describe('serviceFrom()', () => {
     expect(second(call, 'add', [1])).toBe(6)
   })
 
-  test('[SV9] private fields without snapshot() are named, private methods are not', () => {
+  test('[SC2] private fields without snapshot() are named, private methods are not', () => {
     class Hidden {
       #n = 1
       add(k: number): number {
@@ -91,7 +91,7 @@ describe('serviceFrom()', () => {
     expect(serviceFrom(Hidden).hiddenFields).toEqual(['#n'])
   })
 
-  test('[SV9] a field that would come back as something else fails the snapshot by its name', async () => {
+  test('[SC2] a field that would come back as something else fails the snapshot by its name', async () => {
     const run = await load(
       class {
         readonly list = new (class List {
@@ -116,7 +116,7 @@ describe('serviceFrom()', () => {
   })
 
   test.each(['constructor', 'missing', 'size', 'hasOwnProperty', 'n', '__proto__'])(
-    '[SV10] "%s" cannot be called',
+    '[SC3] "%s" cannot be called',
     async (name) => {
       const run = await load(Counter)
       await run(open, null, [5])

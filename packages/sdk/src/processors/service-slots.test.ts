@@ -112,7 +112,7 @@ describe('createServiceSlots()', () => {
   test.each([
     ['that is known here', false],
     ['that has to be fetched', true],
-  ])('[SV1] runs calls of a class %s one after the other, and keeps its state', async (_, isFetched) => {
+  ])('[SC1] runs calls of a class %s one after the other, and keeps its state', async (_, isFetched) => {
     const { slots, next } = host([Counter], isFetched)
     slots.open(1, specOf(Counter, args(5)), null)
     for (let seq = 1; seq <= 3; seq++) slots.run(1, [callOf(seq, 'add', args(seq))])
@@ -124,7 +124,7 @@ describe('createServiceSlots()', () => {
     expect(await valueIn(next())).toBe(15)
   })
 
-  test('[SV9] an instance goes on from a snapshot', async () => {
+  test('[SC2] an instance goes on from a snapshot', async () => {
     const { slots, next } = host([Counter])
     slots.open(1, specOf(Counter, args(5)), new LivePayload({ n: 40 }))
     slots.run(1, [callOf(1, 'add', args(2))])
@@ -132,7 +132,7 @@ describe('createServiceSlots()', () => {
     expect(await valueIn(next())).toBe(42)
   })
 
-  test('[SV10] a method that throws fails its call alone', async () => {
+  test('[SC3] a method that throws fails its call alone', async () => {
     const { slots, next } = host([Counter])
     slots.open(1, specOf(Counter, args(5)), null)
     slots.run(1, [callOf(1, 'fail', args())])
@@ -142,7 +142,7 @@ describe('createServiceSlots()', () => {
     expect(await valueIn(next())).toBe(6)
   })
 
-  test('[SV9] a field that cannot be packed fails the snapshot, and says which', async () => {
+  test('[SC2] a field that cannot be packed fails the snapshot, and says which', async () => {
     class Odd {
       put(): void {
         Object.assign(this, { key: Symbol('x') })
@@ -163,7 +163,7 @@ describe('createServiceSlots()', () => {
     expect(JSON.stringify(told)).toContain('$.key')
   })
 
-  test('[SV10] what cannot start says why: a constructor that throws, code that nobody has, a name from outside', async () => {
+  test('[SC3] what cannot start says why: a constructor that throws, code that nobody has, a name from outside', async () => {
     const outside = 5
     class Throws {
       constructor() {
@@ -184,7 +184,7 @@ describe('createServiceSlots()', () => {
     expect(await next()).toMatchObject({ error: { message: 'nobody has it' } })
   })
 
-  test('[SV8] the death of its worker is told once, and nothing after it', async () => {
+  test('[SC3] the death of its worker is told once, and nothing after it', async () => {
     const { slots, next } = host([Counter])
     slots.open(1, specOf(Counter, args(5)), null)
     await next()
@@ -197,7 +197,7 @@ describe('createServiceSlots()', () => {
     expect(await valueIn(next())).toBe(8)
   })
 
-  test('[SV1] a call that waits for another service keeps its place, and says whose it is', async () => {
+  test('[SC1] a call that waits for another service keeps its place, and says whose it is', async () => {
     class Asks {
       readonly seen: string[] = []
       async ask(other: { get(key: string): Promise<string> }): Promise<string> {

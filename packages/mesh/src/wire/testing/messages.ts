@@ -2,14 +2,23 @@ import {
   type Assignment,
   type AttemptRef,
   type AttemptResult,
+  type Ballot,
+  type CallerId,
   defaultTaskOptions,
   type ErrorRecord,
   type JobId,
+  type JournalEntry,
   type Message,
   type OperationHash,
   PackedPayload,
   type PeerId,
   type ProcessorId,
+  type ServiceClaim,
+  type ServiceId,
+  type ServiceMessage,
+  type ServiceReply,
+  type ServiceSnapshot,
+  type ServiceSpec,
 } from '@shoal/scheduler'
 
 export const self: PeerId = 'peer-1' as PeerId
@@ -17,6 +26,8 @@ export const job: JobId = 'job-1' as JobId
 const other = 'job-2' as JobId
 export const operation: OperationHash = `${'ab'.repeat(32)}#add1` as OperationHash
 export const processor: ProcessorId = 'peer-1/worker/0' as ProcessorId
+export const service: ServiceId = 'service-1' as ServiceId
+const caller: CallerId = 'peer-1@3' as CallerId
 export const payload = (...bytes: number[]): PackedPayload => new PackedPayload(Uint8Array.from(bytes))
 export const error: ErrorRecord = {
   name: 'TypeError',
@@ -48,9 +59,7 @@ export const results: readonly [AttemptResult, ...AttemptResult[]] = [
 ]
 
 /** One message of each type, with something in every field. For tests. */
-export const every: {
-  readonly [T in Exclude<Message['type'], 'service'>]: Extract<Message, { readonly type: T }>
-} = {
+export const every: { readonly [T in Message['type']]: Extract<Message, { readonly type: T }> } = {
   profile: {
     type: 'profile',
     wantsYours: true,
@@ -126,4 +135,81 @@ export const every: {
     ],
   },
   cancel: { type: 'cancel', job, nos: null, reason: 'no longer needed' },
+  service: {
+    type: 'service',
+    service,
+    body: { type: 'call', caller, open: 3, calls: [{ no: 3, method: 'add', args: payload(1), via: [] }] },
+  },
 }
+
+const claim: ServiceClaim = {
+  epoch: 4,
+  host: self,
+  follower: 'peer-2' as PeerId,
+  voters: [
+    { peer: self, epoch: 1 },
+    { peer: 'peer-2' as PeerId, epoch: 7 },
+  ],
+  isLost: false,
+}
+const ballot: Ballot = { round: 2, peer: self }
+const replies: readonly ServiceReply[] = [
+  { no: 1, outcome: { status: 'done', value: payload(7) } },
+  { no: 2, outcome: { status: 'failed', error } },
+]
+const snapshot: ServiceSnapshot = {
+  seq: 8,
+  state: payload(5, 5),
+  callers: [{ caller, done: 9, replies }],
+}
+const entries: readonly JournalEntry[] = [
+  { seq: 9, caller, no: 10, method: 'add', args: payload(1) },
+  { seq: 10, caller: 'peer-3@2' as CallerId, no: 1, method: 'get', args: payload() },
+]
+const spec: ServiceSpec = {
+  id: service,
+  name: 'Ännas counter',
+  operation,
+  args: payload(3),
+  durability: 'journal',
+  consistency: 'strict',
+  every: 100,
+}
+
+/** One message about a service of each type, with something in every field. For tests. */
+export const everyService: {
+  readonly [T in ServiceMessage['type']]: Extract<ServiceMessage, { readonly type: T }>
+} = {
+  call: {
+    type: 'call',
+    caller,
+    open: 2,
+    calls: [
+      { no: 2, method: 'add', args: payload(1), via: [] },
+      { no: 3, method: 'ädd', args: payload(1, 2), via: [service, 'service-2' as ServiceId] },
+    ],
+  },
+  replies: { type: 'replies', caller, replies },
+  order: { type: 'order', order: { type: 'migrate', to: self } },
+  'order-failed': { type: 'order-failed', order: { type: 'delete' }, error },
+  install: { type: 'install', spec, copy: 3, snapshot, entries },
+  append: { type: 'append', epoch: 4, copy: 3, snapshot: null, entries },
+  appended: { type: 'appended', copy: 3, seq: 10 },
+  'append-refused': { type: 'append-refused', copy: 3, reason: 'paused' },
+  prepare: { type: 'prepare', claim, ballot },
+  promise: { type: 'promise', epoch: 4, ballot, accepted: { ballot, next: claim } },
+  accept: { type: 'accept', claim, ballot, next: { ...claim, follower: null, isLost: true } },
+  accepted: { type: 'accepted', epoch: 4, ballot },
+  'vote-refused': { type: 'vote-refused', epoch: 4, ballot, reason: 'promised', promised: ballot },
+  claimed: { type: 'claimed', claim },
+  ended: { type: 'ended', epoch: 4, reason: 'lost' },
+  'hand-over': { type: 'hand-over', epoch: 4, claim },
+  name: { type: 'name', name: 'counter' },
+  'name-holder': { type: 'name-holder', name: 'counter', holder: service },
+  unknown: { type: 'unknown' },
+}
+
+/** Each of {@link everyService} as it travels. */
+export const serviceMessages: readonly Extract<Message, { readonly type: 'service' }>[] = Object.values(
+  everyService,
+).map((body) => ({ type: 'service', service, body }))
