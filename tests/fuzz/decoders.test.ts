@@ -41,9 +41,11 @@ import { decodeFrame, encodeFrame, frameTypes } from '../../packages/mesh/src/wi
 import { readMessage, writeMessage } from '../../packages/mesh/src/wire/messages.ts'
 import {
   every,
+  everyService,
   job,
   operation,
   self,
+  service,
   serviceMessages,
 } from '../../packages/mesh/src/wire/testing/messages.ts'
 import { asList } from '../../packages/mesh/src/wire/validate.ts'
