@@ -1,4 +1,12 @@
-import type { AttemptRef, JobId, Message, Network, ReplicatedRecord, RuntimeOptions } from '@shoal/scheduler'
+import type {
+  AttemptRef,
+  JobId,
+  Message,
+  Network,
+  RangeValues,
+  ReplicatedRecord,
+  RuntimeOptions,
+} from '@shoal/scheduler'
 import type { SimMode, SimMutation } from '@shoal/scheduler/testing'
 
 /** A bug that a scheduler could have, planted from outside: between the runtime and its ports. */
@@ -109,6 +117,26 @@ const swappedResults = sending((message) => {
   return { ...message, results }
 })
 
+/** The values of a slice change places. */
+const turnedSlice: SimMutation = (options) => {
+  const { host } = options
+  const turned = (values: RangeValues): RangeValues => ({
+    ...values,
+    at: (index) => values.at(values.count - 1 - index),
+  })
+  const onEnded: typeof host.onEnded = (listener) =>
+    host.onEnded((ended) =>
+      listener(
+        ended.map((one) =>
+          one.outcome.status === 'sliced'
+            ? { ...one, outcome: { ...one.outcome, values: turned(one.outcome.values) } }
+            : one,
+        ),
+      ),
+    )
+  return { ...options, host: { ...host, onEnded } }
+}
+
 const deafToDeath: SimMutation = (options) =>
   withNetwork(options, (network) => ({
     ...network,
@@ -165,6 +193,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   { name: 'wrong value for an input', mode: 'safety', mutate: wrongInput },
   { name: 'started task given back', mode: 'liveness', mutate: startedTaskGivenBack },
   { name: 'results of two tasks exchanged', mode: 'safety', mutate: swappedResults },
+  { name: 'values of a slice exchanged', mode: 'safety', mutate: turnedSlice },
   {
     name: 'nobody hears that a job ended',
     mode: 'liveness',

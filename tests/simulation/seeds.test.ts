@@ -14,6 +14,7 @@ const regressions: readonly (readonly [what: string, mode: SimMode, seed: number
   ['a successor that heard of a throw twice counted it twice', 'safety', 20494],
   ['a successor ended a job before it had heard of all its tasks', 'liveness', 41809],
   ['a lost profile left a peer without work', 'liveness', 699],
+  ['a result that a peer alone had held back was never looked at again', 'liveness', 638],
 ]
 
 test.each(regressions)('[SIM] %s (%s, seed %i)', (_what, mode, seed) => {

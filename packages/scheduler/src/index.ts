@@ -1,6 +1,6 @@
 export { defaultConfig, type SchedulerConfig } from './core/config.ts'
 export type { Call, Effect, EffectOf, Notice, ServiceNotice } from './core/effects.ts'
-export type { CallEnded, Event, EventOf, PeerRole } from './core/events.ts'
+export type { CallEnded, Event, EventOf, PeerRole, RangeSpec } from './core/events.ts'
 export { assertInvariants } from './core/invariants.ts'
 export { createState, type SchedulerState } from './core/state.ts'
 export { step } from './core/step.ts'

@@ -28,12 +28,15 @@ import type { MapOptions } from './types.ts'
 import {
   errorToRecord,
   type HandleCodec,
+  isCloneSafe,
+  LiveItems,
   LivePayload,
   packShared,
   payloadValue,
+  type Row,
   registerHandleCodec,
 } from './values/index.ts'
-import type { View } from './view.ts'
+import type { ResolvedOptions, View } from './view.ts'
 
 type AnyOperation = Operation<readonly unknown[], unknown>
 
@@ -104,7 +107,10 @@ export class Engine implements BookKeeper {
       closeBook: (book) => this.#dropIfIdle(book, true),
     })
     this.#stop = [
-      parts.runtime.onSettled((ref, outcome) => this.#settled(ref, outcome)),
+      parts.runtime.onSettled(
+        (ref, outcome) => this.#settled(ref, outcome),
+        (ref, count, outcome) => this.#sliceSettled(ref, count, outcome),
+      ),
       parts.runtime.onNotice((notice) => {
         if (this.#open.size === 0) return
         const job = 'task' in notice ? notice.task.job : notice.job
@@ -157,10 +163,12 @@ export class Engine implements BookKeeper {
     const name = options.record.name ?? operation.name
     this.#addOperation(operation)
     const aborted = options.signal?.reason() ?? null
+    const row = items instanceof Float64Array ? items.slice() : [...items]
+    if (this.#isRange(operation, options, row)) return this.#mapRange(view, operation, options, name, row)
     const specs: TaskSpec[] = []
     const ended: { index: number; outcome: Outcome }[] = []
     let total = 0
-    for (const item of items) {
+    for (const item of row) {
       const args = [item]
       const { needs, early } = linkArguments(args, options.after, this.space)
       const payload = (aborted === null ? early : cancelled(aborted)) ?? this.#pack(args)
@@ -177,6 +185,33 @@ export class Engine implements BookKeeper {
       total++
     }
     const group = this.#openGroup(name, specs, total, ended)
+    options.signal?.add(group)
+    view.note(group)
+    return group
+  }
+
+  /** Whether these can be one record: see the rules of ranges. In a room each task is written down by itself. */
+  #isRange(operation: AnyOperation, { record, after, signal }: ResolvedOptions, row: Row): boolean {
+    if (this.#parts.room !== null || row.length < 2 || after.length > 0 || record.timeoutMs > 0) return false
+    if (signal?.reason() != null || operation.record.source.includes('takesContext')) return false
+    return row instanceof Float64Array || isCloneSafe(row)
+  }
+
+  #mapRange(
+    view: View,
+    operation: AnyOperation,
+    options: ResolvedOptions,
+    name: string,
+    row: Row,
+  ): GroupHandle<unknown> {
+    const book = this.#openBook(this.#newJobId(), name, true)
+    const group = new GroupHandle<unknown>(book, name, row.length)
+    book.follow(group)
+    this.#session.flush()
+    const { hash } = operation.record
+    const range = { first: 0, operation: hash, options: options.record, items: new LiveItems(row) }
+    this.runtime.submitRange(book.id, name, range)
+    this.runtime.seal(book.id)
     options.signal?.add(group)
     view.note(group)
     return group
@@ -371,6 +406,17 @@ export class Engine implements BookKeeper {
     const book = this.#books.get(ref.job)
     if (book === undefined) return
     book.settle(ref.no, outcome)
+    this.#closeIfIdle(book)
+  }
+
+  #sliceSettled(ref: TaskRef, count: number, outcome: Outcome): void {
+    const book = this.#books.get(ref.job)
+    if (book === undefined) return
+    book.settleSlice(ref.no, count, outcome)
+    this.#closeIfIdle(book)
+  }
+
+  #closeIfIdle(book: JobBook): void {
     if (!book.isIdle) return
     if (this.#session.isOpen(book)) this.#session.becameIdle()
     else this.#books.delete(book.id)

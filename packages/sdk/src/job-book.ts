@@ -3,6 +3,7 @@ import {
   nestedBase,
   type Outcome,
   type Payload,
+  type RangeValues,
   type TaskStatus,
   taskIdOf,
 } from '@shoal/scheduler'
@@ -28,6 +29,8 @@ export interface BookKeeper {
 /** Somebody who follows a whole job. */
 export interface JobFollower {
   taskEnded(no: number, outcome: Outcome): void
+  /** `count` tasks from `no` on; done, they carry `RangeValues`. */
+  sliceEnded(no: number, count: number, outcome: Outcome): void
   jobClosed(): void
   readonly isFinished: boolean
 }
@@ -84,6 +87,20 @@ export class JobBook {
     if (no < nestedBase) for (const follower of this.#followers) follower.taskEnded(no, outcome)
   }
 
+  /** The same for `count` tasks from `no` on; done, they carry `RangeValues`. */
+  settleSlice(no: number, count: number, outcome: Outcome): void {
+    if (this.#waiting > 0) {
+      for (let index = 0; index < count; index++) {
+        const handle = this.#handles[no + index]
+        if (handle === undefined) continue
+        this.#waiting--
+        this.#handles[no + index] = undefined
+        handle.settle(partOf(outcome, index))
+      }
+    }
+    for (const follower of this.#followers) follower.sliceEnded(no, count, outcome)
+  }
+
   /** Ends everything that still waits: the mesh is closed. */
   close(outcome: Outcome): void {
     const handles = [...this.#nested.values()]
@@ -111,4 +128,10 @@ export class JobBook {
   story(no: number): readonly string[] {
     return this.keeper.story(taskIdOf({ job: this.id, no }))
   }
+}
+
+/** How one task of a slice ended. */
+export function partOf(outcome: Outcome, index: number): Outcome {
+  if (outcome.status !== 'done') return outcome
+  return { ...outcome, value: (outcome.value as RangeValues).at(index) }
 }

@@ -119,6 +119,75 @@ describe('map()', () => {
     await expect(group.fetch()).rejects.toMatchObject({ code: 'E_CANCELLED', reason: 'enough' })
   })
 
+  test('[RG1] takes and gives numbers, objects, handles and promises alike', async () => {
+    const mesh = await meshOf(2)
+    const floats = mesh.map((x: number) => x / 2, new Float64Array([1, 2, 3]))
+    expect(await floats).toEqual([0.5, 1, 1.5])
+    const mixed = mesh.map(
+      (x: number) => (x === 1 ? { at: new Date(x) } : x === 2 ? Promise.resolve('two') : x),
+      [0, 1, 2],
+    )
+    expect(await mixed).toEqual([0, { at: new Date(1) }, 'two'])
+    class Point {
+      x = 1
+    }
+    const packed = mesh.map((x: number) => (x === 1 ? new Error('a value') : x), [0, 1, 2])
+    expect((await packed)[1]).toMatchObject({ message: 'a value' })
+    expect(await mesh.map((p: { x: number }) => p.x, [new Point(), { x: 2 }])).toEqual([1, 2])
+  })
+
+  test('[RG1] does not see what happens to the items after the call', async () => {
+    const mesh = await meshOf(1)
+    const items = [1, 2, 3]
+    const group = mesh.map(noop, items)
+    items.fill(0)
+    expect(await group).toEqual([1, 2, 3])
+  })
+
+  test('[RG3] values that only looked plain fail alone, and so do items', async () => {
+    const mesh = await meshOf(1)
+    const bad = new Proxy({}, {})
+    const given = mesh.map((x: unknown) => typeof x, [1, bad, 3])
+    await given.wait()
+    expect(given.progress).toMatchObject({ total: 3, done: 2 + Number(given.progress.failed === 0) })
+    const made = mesh.map((x: number) => (x === 2 ? Object.assign(() => {}, { x }) : x) as number, [1, 2, 3])
+    await made.wait()
+    expect(made.progress).toEqual({ done: 2, total: 3, failed: 1 })
+  })
+
+  test('[RG3] long items do not keep the rest of their slice', async () => {
+    const mesh = await meshOf(2)
+    await mesh.map(
+      noop,
+      Array.from({ length: 1_000 }, (_, index) => index),
+    )
+    const started = mesh.map(
+      noop,
+      Array.from({ length: 400 }, (_, index) => index),
+    )
+    const slow = mesh.map(
+      (ms: number) => {
+        const until = Date.now() + ms
+        while (Date.now() < until) {}
+        return ms
+      },
+      [0, 0, 0, 0, ...Array<number>(40).fill(3)],
+    )
+    await started
+    expect(await slow).toHaveLength(44)
+  })
+
+  test('[RG5] one item can be cancelled by its id', async () => {
+    const mesh = await meshOf(1)
+    const shut = gate()
+    const group = mesh.map(held as (name: string) => Promise<unknown>, Array<string>(5).fill(shut.name))
+    mesh.task(`${group.jobId}/3`).cancel('not this one')
+    await shut.whenStarted(1)
+    shut.open()
+    await group.wait()
+    expect(group.progress).toEqual({ done: 4, total: 5, failed: 1 })
+  })
+
   test('tells its progress until it is complete', async () => {
     const mesh = await meshOf(2)
     const seen: GroupProgress[] = []

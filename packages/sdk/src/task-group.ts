@@ -1,10 +1,18 @@
-import type { Outcome } from '@shoal/scheduler'
+import type { Outcome, RangeValues } from '@shoal/scheduler'
 import { createEmitter } from './emitter.ts'
 import { showAsText } from './inspect.ts'
-import type { JobBook, JobFollower } from './job-book.ts'
+import { type JobBook, type JobFollower, partOf } from './job-book.ts'
 import { closedReason, completedOf, outcomeError } from './outcome.ts'
 import { TaskHandle } from './task.ts'
 import type { Completed, GroupProgress, TaskGroup } from './types.ts'
+import { SliceValues } from './values/index.ts'
+
+/** Members that ended together: one, or a slice, which carries `RangeValues` when it is done. */
+interface End {
+  readonly index: number
+  readonly count: number
+  readonly outcome: Outcome
+}
 
 /**
  * Many tasks of one job. Holds outcomes by index, not handles: one promise serves all, and a handle is
@@ -16,9 +24,11 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
   #total: number
   /** `false`: the job may still grow. */
   #isComplete: boolean
-  readonly #outcomes: (Outcome | undefined)[] = []
-  /** Indices in the order in which they ended. */
-  readonly #order: number[] = []
+  /** How each index ended: members that ended together share one. */
+  readonly #endOf: (End | undefined)[] = []
+  /** In the order in which they came. */
+  readonly #ends: End[] = []
+  #endedCount = 0
   #failed = 0
   #firstBad = -1
   /** Task number of each index; `null` while they are the same. */
@@ -47,11 +57,11 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
   }
 
   get progress(): GroupProgress {
-    return { done: this.#order.length - this.#failed, total: this.#total, failed: this.#failed }
+    return { done: this.#endedCount - this.#failed, total: this.#total, failed: this.#failed }
   }
 
   get isFinished(): boolean {
-    return this.#isComplete && this.#order.length === this.#total
+    return this.#isComplete && this.#endedCount === this.#total
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a group is awaitable by design
@@ -85,12 +95,18 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
 
   /** Each iteration starts with the member that ended first. */
   [Symbol.asyncIterator](): AsyncIterator<Completed<T>> {
-    let position = 0
+    let at = 0
+    let within = 0
     return {
       next: async () => {
-        while (position >= this.#order.length && !this.isFinished) await this.#change()
-        if (position >= this.#order.length) return { done: true, value: undefined }
-        const index = this.#order[position++] as number
+        while (at >= this.#ends.length && !this.isFinished) await this.#change()
+        const end = this.#ends[at]
+        if (end === undefined) return { done: true, value: undefined }
+        const index = end.index + within++
+        if (within === end.count) {
+          at++
+          within = 0
+        }
         return { done: false, value: completedOf(index, this.#handle(index)) }
       },
     }
@@ -114,13 +130,29 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
     this.end(this.#indexOf === null ? no : (this.#indexOf[no] as number), outcome)
   }
 
+  /** A job of a range has no members that were not sent, so that numbers are indices. */
+  sliceEnded(first: number, count: number, outcome: Outcome): void {
+    for (let index = first; index < first + count; index++) {
+      if (this.#endOf[index] === undefined) continue
+      // Told before, one by one.
+      for (let other = 0; other < count; other++) this.end(first + other, partOf(outcome, other))
+      return
+    }
+    this.#note({ index: first, count, outcome })
+  }
+
   /** Notes how a member ended; only the first time counts. */
   end(index: number, outcome: Outcome): void {
-    if (this.#outcomes[index] !== undefined) return
-    this.#outcomes[index] = outcome
-    this.#order.push(index)
+    if (this.#endOf[index] === undefined) this.#note({ index, count: 1, outcome })
+  }
+
+  #note(end: End): void {
+    const { index, count, outcome } = end
+    for (let other = index; other < index + count; other++) this.#endOf[other] = end
+    this.#ends.push(end)
+    this.#endedCount += count
     if (outcome.status !== 'done') {
-      this.#failed++
+      this.#failed += count
       if (this.#firstBad < 0) this.#firstBad = index
     }
     this.#tell()
@@ -151,9 +183,13 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
       throw outcomeError(this.book, handle.no, handle.name, outcome)
     }
     const values: T[] = new Array(this.#total)
-    for (let index = 0; index < this.#total; index++) {
-      const outcome = this.#outcomes[index] as Extract<Outcome, { readonly status: 'done' }>
-      values[index] = this.book.keeper.read(outcome.value) as T
+    for (const { index, count, outcome } of this.#ends) {
+      const { value } = outcome as Extract<Outcome, { readonly status: 'done' }>
+      if (count === 1) values[index] = this.book.keeper.read(value) as T
+      else if (!(value instanceof SliceValues) || !value.copyTo(values, index)) {
+        for (let other = 0; other < count; other++)
+          values[index + other] = this.book.keeper.read((value as RangeValues).at(other)) as T
+      }
     }
     return values
   }
@@ -161,7 +197,9 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
   #handle(index: number): TaskHandle<T> {
     const no = this.#noOf === null ? index : (this.#noOf[index] as number)
     const handle = new TaskHandle<T>(this.book, no, this.name)
-    handle.outcome = this.#outcomes[index] ?? null
+    const end = this.#endOf[index]
+    if (end !== undefined)
+      handle.outcome = end.count === 1 ? end.outcome : partOf(end.outcome, index - end.index)
     return handle
   }
 

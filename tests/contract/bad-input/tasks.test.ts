@@ -49,6 +49,7 @@ function run(
     attempt: 1,
     operation,
     args: fixture.payload(args),
+    items: null,
     inputs: [],
     timeoutMs,
     owner: 'owner' as PeerId,

@@ -4,7 +4,7 @@ import type { ProcessorRecord } from '../model/processor.ts'
 import type { OutcomeRecord, ReplicatedRecord } from '../model/records.ts'
 import type { Outcome } from '../model/task.ts'
 import type { Call, Effect } from './effects.ts'
-import type { JobState, SchedulerState, TaskState } from './state.ts'
+import type { JobState, SchedulerState, SliceResult, TaskState } from './state.ts'
 
 /**
  * What one step has decided so far. Everything for one destination is gathered and leaves as one
@@ -22,9 +22,11 @@ export class StepContext {
   readonly #attempts = new Map<AttemptMessage, Map<PeerId, Map<JobId, AttemptBatch>>>()
   readonly #results = new Map<PeerId, Map<JobId, { epoch: number; results: AttemptResult[] }>>()
   readonly #executes = new Map<ProcessorId, Call[]>()
+  readonly #sliceResults: { readonly job: JobId; readonly result: SliceResult }[] = []
   readonly #records: ReplicatedRecord[] = []
   readonly #outcomes = new Map<JobState, OutcomeRecord[]>()
   readonly #watchers = new Map<PeerId, Map<JobId, OutcomeRecord[]>>()
+  #settledSlices: Effect[] = []
   #settled: { ref: TaskRef; outcome: Outcome }[] = []
   #runs: RunBatch[] = []
 
@@ -64,17 +66,26 @@ export class StepContext {
     else batch.results.push(result)
   }
 
+  /** A slice ended on this peer, which owns its job. */
+  sliceResult(job: JobId, result: SliceResult): void {
+    this.#sliceResults.push({ job, result })
+  }
+
+  takeSliceResult(): { readonly job: JobId; readonly result: SliceResult } | undefined {
+    return this.#sliceResults.shift()
+  }
+
   execute(processor: ProcessorId, call: Call): void {
     listIn(this.#executes, processor).push(call)
   }
 
-  /** Notes that a task ran well. */
-  ran(operation: OperationHash, processor: ProcessorRecord, ranMs: number): void {
+  /** Notes that `count` tasks ran well, in `ranMs` together. */
+  ran(operation: OperationHash, processor: ProcessorRecord, ranMs: number, count: number): void {
     const last = this.#runs.at(-1)
     if (last !== undefined && last.operation === operation && last.processor === processor) {
-      last.count++
+      last.count += count
       last.totalMs += ranMs
-    } else this.#runs.push({ operation, processor, count: 1, totalMs: ranMs })
+    } else this.#runs.push({ operation, processor, count, totalMs: ranMs })
   }
 
   takeRuns(): readonly RunBatch[] {
@@ -96,8 +107,10 @@ export class StepContext {
     listIn(mapIn(this.#watchers, to), job).push(record)
   }
 
-  settle(ref: TaskRef, outcome: Outcome): void {
-    this.#settled.push({ ref, outcome })
+  /** @param count how many tasks from `ref` on ended so */
+  settle(ref: TaskRef, count: number, outcome: Outcome): void {
+    if (count === 1) this.#settled.push({ ref, outcome })
+    else this.#settledSlices.push({ type: 'settle-slice', ref, count, outcome })
   }
 
   /** The next message from this peer to itself, assignments and results included. */
@@ -158,6 +171,7 @@ export class StepContext {
     }
     this.#pushWrites(effects)
     effects.push(...this.#effects)
+    effects.push(...this.#settledSlices)
     if (this.#settled.length > 0) effects.push({ type: 'settle', outcomes: this.#settled })
     for (const [to, jobs] of this.#watchers) {
       for (const [job, outcomes] of jobs)

@@ -1,6 +1,6 @@
 import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from '../model/ids.ts'
 import type { AssignmentInput, AttemptRef, Message } from '../model/message.ts'
-import type { Payload } from '../model/payload.ts'
+import type { Payload, RangeItems } from '../model/payload.ts'
 import type { ReplicatedRecord } from '../model/records.ts'
 import type { ServiceAnswer, ServiceEnd, ServiceId, ServiceRun, ServiceSpec } from '../model/service.ts'
 import type { Outcome } from '../model/task.ts'
@@ -14,6 +14,8 @@ export interface Call {
   readonly attempt: number
   readonly operation: OperationHash
   readonly args: Payload
+  /** A slice: run each of these, in order, instead of `args`. `no` is the first one's. */
+  readonly items: RangeItems | null
   readonly inputs: readonly AssignmentInput[]
   /** 0 = no limit. A call with a limit is always executed alone. */
   readonly timeoutMs: number
@@ -62,6 +64,13 @@ export type Effect =
   | {
       readonly type: 'settle'
       readonly outcomes: readonly { readonly ref: TaskRef; readonly outcome: Outcome }[]
+    }
+  /** The same for `count` tasks from `ref` on; done, they carry `RangeValues`. */
+  | {
+      readonly type: 'settle-slice'
+      readonly ref: TaskRef
+      readonly count: number
+      readonly outcome: Outcome
     }
   /** The owner took these children of a local body. */
   | {

@@ -1,7 +1,8 @@
 import { errorRecord } from '../model/errors.ts'
-import { taskIdOf } from '../model/ids.ts'
+import { type TaskRef, taskIdOf } from '../model/ids.ts'
 import type { Outcome } from '../model/task.ts'
 import type { StepContext } from './context.ts'
+import { covers, eachOutcome, outcomeAt } from './slices.ts'
 import { isFinal, type JobState, refOf, type TaskState } from './state.ts'
 import { makeEnded, makeReady } from './transitions.ts'
 
@@ -13,7 +14,8 @@ export function settleEnded(ctx: StepContext): void {
     if (task.job.isMine && task.outcomeBy === null) {
       task.outcomeEpoch = task.job.claim.epoch
       task.outcomeBy = ctx.state.self
-      ctx.writeOutcome(task.job, { no: task.spec.no, outcome })
+      if (task.count === 1) ctx.writeOutcome(task.job, { no: task.spec.no, outcome })
+      else writeOutcomes(ctx, task)
     }
     tellEnd(ctx, task, outcome)
     const dependents = task.dependents
@@ -24,15 +26,26 @@ export function settleEnded(ctx: StepContext): void {
   for (const job of jobs) endJobIfComplete(ctx, job)
 }
 
-/** Tells everybody who asked how a task ended. */
+function writeOutcomes(ctx: StepContext, task: TaskState): void {
+  if (!ctx.state.isReplicated) return
+  eachOutcome(task, (no, outcome) => ctx.writeOutcome(task.job, { no, outcome }))
+}
+
+/** Tells everybody who asked how a task, or those of a slice, ended. */
 export function tellEnd(ctx: StepContext, task: TaskState, outcome: Outcome): void {
   const ref = refOf(task)
-  if (task.isWatched) ctx.settle(ref, outcome)
+  if (task.isWatched) ctx.settle(ref, task.count, outcome)
   if (task.watchers !== null) {
-    for (const peer of task.watchers) ctx.tellWatcher(peer, ref.job, { no: ref.no, outcome })
+    for (const peer of task.watchers)
+      eachOutcome(task, (no, one) => ctx.tellWatcher(peer, ref.job, { no, outcome: one }))
     task.watchers = null
   }
   if (!ctx.state.wantsTaskNotices) return
+  if (task.count === 1) notifyEnd(ctx, ref, outcome)
+  else eachOutcome(task, (no, one) => notifyEnd(ctx, { job: ref.job, no }, one))
+}
+
+function notifyEnd(ctx: StepContext, ref: TaskRef, outcome: Outcome): void {
   const type =
     outcome.status === 'done' ? 'task-done' : outcome.status === 'failed' ? 'task-failed' : 'task-cancelled'
   const processor = outcome.status === 'done' ? outcome.processor : null
@@ -42,23 +55,23 @@ export function tellEnd(ctx: StepContext, task: TaskState, outcome: Outcome): vo
 /** Gives an ended input to a task that waits for it; a bad input ends it at once. */
 export function feed(ctx: StepContext, dependent: TaskState, input: TaskState): void {
   if (isFinal(dependent.status) || !dependent.job.isMine || dependent.status !== 'waiting') return
-  const outcome = input.outcome as Outcome
-  if (outcome.status !== 'done') {
-    makeEnded(ctx, dependent, outcomeOfBadInput(input, outcome))
-    return
-  }
-  for (const need of dependent.spec.needs) {
-    if (need.index < 0 || need.task.no !== input.spec.no || need.task.job !== input.job.id) continue
+  for (const { index, task: ref } of dependent.spec.needs) {
+    if (ref.job !== input.job.id || !covers(input, ref.no)) continue
+    const outcome = outcomeAt(input, ref.no) as Outcome
+    if (outcome.status !== 'done') {
+      makeEnded(ctx, dependent, outcomeOfBadInput(ref, outcome))
+      return
+    }
+    if (index < 0) continue
     dependent.inputs ??= []
-    dependent.inputs.push({ index: need.index, value: outcome.value })
+    dependent.inputs.push({ index, value: outcome.value })
   }
   dependent.pendingNeeds--
   if (dependent.pendingNeeds === 0 && !dependent.job.isAdopting) makeReady(ctx, dependent)
 }
 
-function outcomeOfBadInput(input: TaskState, outcome: Exclude<Outcome, { status: 'done' }>): Outcome {
+function outcomeOfBadInput(origin: TaskRef, outcome: Exclude<Outcome, { status: 'done' }>): Outcome {
   if (outcome.status === 'failed') return outcome
-  const origin = refOf(input)
   const error = errorRecord(
     'E_CANCELLED',
     `Cannot run a task as its input "${taskIdOf(origin)}" was cancelled: ${outcome.reason}`,

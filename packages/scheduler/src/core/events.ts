@@ -1,9 +1,10 @@
-import type { JobId, PeerId, TaskRef } from '../model/ids.ts'
-import type { AttemptOutcome, AttemptRef, Message, SpawnRequest } from '../model/message.ts'
+import type { JobId, OperationHash, PeerId, TaskRef } from '../model/ids.ts'
+import type { AttemptOutcome, AttemptRef, Message, SliceOutcome, SpawnRequest } from '../model/message.ts'
+import type { RangeItems } from '../model/payload.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { ReplicatedRecord } from '../model/records.ts'
 import type { ServiceNews, ServiceRequest } from '../model/service.ts'
-import type { TaskSpec } from '../model/task.ts'
+import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
 
 /** `member`: replicates, submits, owns. `contributor`: only executes. */
 export type PeerRole = 'member' | 'contributor'
@@ -12,8 +13,19 @@ export type PeerRole = 'member' | 'contributor'
 export interface CallEnded {
   readonly callId: number
   /** `lost`: its processor died under it. `refused`: it never started; run it again anywhere. */
-  readonly outcome: AttemptOutcome
+  readonly outcome: AttemptOutcome | SliceOutcome
+  /** Of a slice: of all its items together. */
   readonly ranMs: number
+}
+
+/** Many tasks that differ in their number and their only argument: one record for all of them. */
+export interface RangeSpec {
+  /** Number of the first one; the others follow. */
+  readonly first: number
+  readonly operation: OperationHash
+  readonly options: TaskOptionsRecord
+  /** Two at least. */
+  readonly items: RangeItems
 }
 
 /**
@@ -28,6 +40,14 @@ export type Event =
       readonly job: JobId
       readonly name: string
       readonly specs: readonly TaskSpec[]
+    }
+  /** The same for a whole range. */
+  | {
+      readonly type: 'range-submitted'
+      readonly at: number
+      readonly job: JobId
+      readonly name: string
+      readonly range: RangeSpec
     }
   /** The local user will add nothing more to the job: it ends with its last task. */
   | { readonly type: 'job-sealed'; readonly at: number; readonly job: JobId }

@@ -1,11 +1,25 @@
 import { type Claim, isNewerClaim } from '../model/claim.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId } from '../model/ids.ts'
-import type { AttemptOutcome, AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
+import type {
+  AttemptOutcome,
+  AttemptRef,
+  AttemptResult,
+  MessageOf,
+  SliceAssignment,
+} from '../model/message.ts'
 import { nextAverageMs } from '../policy/estimate.ts'
 import type { StepContext } from './context.ts'
 import { Deque } from './deque.ts'
+import type { Call } from './effects.ts'
 import type { CallEnded } from './events.ts'
-import type { ExecutorJob, ExecutorProcessor, HeldAttempt, SchedulerState } from './state.ts'
+import type {
+  ExecutorJob,
+  ExecutorProcessor,
+  HeldAttempt,
+  HeldResult,
+  SchedulerState,
+  SliceResult,
+} from './state.ts'
 import { applyClaim } from './takeover.ts'
 
 /*
@@ -48,7 +62,7 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
   for (const task of message.tasks) {
     const held = job.held.get(task.attempt)
     if (held !== undefined) {
-      if (held.result !== null) ctx.result(from, message.job, message.epoch, held.result)
+      if (held.result !== null) tellResult(ctx, from, message.job, message.epoch, held)
       continue
     }
     const processor = ctx.state.executor.processors.get(task.processor)
@@ -64,7 +78,9 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
     }
     const callId = ctx.state.executor.nextCallId++
     const { no, attempt, operation, args, inputs, timeoutMs } = task
-    const call = { callId, job: message.job, no, attempt, operation, args, inputs, timeoutMs, owner: from }
+    const items = 'items' in task ? (task as SliceAssignment).items : null
+    const owner = from
+    const call = { callId, job: message.job, no, attempt, operation, args, items, inputs, timeoutMs, owner }
     const entry: HeldAttempt = {
       call,
       processor: task.processor,
@@ -93,7 +109,7 @@ export function dispatch(ctx: StepContext, id: ProcessorId): void {
       continue
     }
     const isTimed = next.call.timeoutMs > 0
-    const runMs = runMsOf(ctx.state, next.call.operation)
+    const runMs = runMsOf(ctx.state, next.call.operation) * countOf(next.call)
     const isBusy = processor.running > 0
     if (isBusy && (isTimed || processor.isTimed)) return
     if (isBusy && (processor.running >= config.batchMax || processor.runningMs + runMs > config.windowMs))
@@ -126,7 +142,7 @@ export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): voi
     touched.add(held.processor)
     const { operation } = held.call
     if (!held.isYielded) freeSlot(ctx.state, held)
-    if (outcome.status === 'done') {
+    if (outcome.status === 'done' || outcome.status === 'sliced') {
       if (operation !== ran) {
         learnRunMs(ctx.state, ran, totalMs, count)
         ran = operation
@@ -134,7 +150,7 @@ export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): voi
         count = 0
       }
       totalMs += ranMs
-      count++
+      count += outcome.status === 'done' ? 1 : outcome.values.count
     }
     endHeld(ctx, held, outcome, ranMs)
   }
@@ -164,13 +180,58 @@ function freeSlot(state: SchedulerState, held: HeldAttempt): void {
 }
 
 /** Records how an attempt ended and tells its owner; kept until the owner has committed it. */
-function endHeld(ctx: StepContext, held: HeldAttempt, outcome: AttemptOutcome, ranMs: number): void {
+function endHeld(ctx: StepContext, held: HeldAttempt, outcome: CallEnded['outcome'], ranMs: number): void {
   held.phase = 'ended'
   held.endedAt = ctx.state.now
-  held.result = { no: held.call.no, attempt: held.call.attempt, outcome, ranMs }
+  const { no, attempt } = held.call
+  held.result =
+    outcome.status === 'sliced' ? { no, attempt, outcome, ranMs } : { no, attempt, outcome, ranMs }
   ctx.state.executor.submitting.get(held.call.job)?.delete(held.call.attempt)
   const job = ctx.state.executor.jobs.get(held.call.job)
-  if (job?.held.has(held.call.attempt) === true) ctx.result(job.owner, held.call.job, job.epoch, held.result)
+  if (job?.held.has(attempt) === true) tellResult(ctx, job.owner, held.call.job, job.epoch, held)
+}
+
+/** Tells the owner; one elsewhere knows no slices, and gets the results of the tasks. */
+function tellResult(ctx: StepContext, to: PeerId, job: JobId, epoch: number, held: HeldAttempt): void {
+  const { result } = held
+  if (result === null) return
+  if (to === ctx.state.self) {
+    if (isOfSlice(result)) ctx.sliceResult(job, result)
+    else ctx.result(to, job, epoch, result)
+  } else for (const one of resultsOf(held)) ctx.result(to, job, epoch, one)
+}
+
+function isOfSlice(result: HeldResult): result is SliceResult {
+  return result.outcome.status === 'sliced'
+}
+
+/** The results of each task of an attempt that has ended. */
+function resultsOf({ call, result }: HeldAttempt): AttemptResult[] {
+  if (result === null) return []
+  const { no, attempt } = call
+  if (!isOfSlice(result)) {
+    if (call.items === null) return [result]
+    // Nobody knows which of them ran when it was lost: none of them is blamed.
+    const outcome: AttemptOutcome = result.outcome.status === 'lost' ? { status: 'refused' } : result.outcome
+    return refsOf(call).map((ref) => ({ ...ref, outcome, ranMs: 0 }))
+  }
+  const { values, failed } = result.outcome
+  const ranMs = result.ranMs / values.count
+  const results = refsOf(call).map((ref, index): AttemptResult => {
+    if (index >= values.count) return { ...ref, outcome: { status: 'refused' }, ranMs: 0 }
+    return { ...ref, outcome: { status: 'done', value: values.at(index) }, ranMs }
+  })
+  for (const { index, error } of failed)
+    results[index] = { no: no + index, attempt, outcome: { status: 'failed', error }, ranMs }
+  return results
+}
+
+function refsOf({ no, attempt, items }: Call): AttemptRef[] {
+  return Array.from({ length: items?.count ?? 1 }, (_, index) => ({ no: no + index, attempt }))
+}
+
+function countOf({ items }: Call): number {
+  return items === null ? 1 : items.count
 }
 
 /** A body waits for other tasks, or goes on after that: only the count of busy slots changes. */
@@ -195,7 +256,8 @@ export function onRevoke(ctx: StepContext, from: PeerId, message: MessageOf<'rev
     const held = job.held.get(attempt)
     if (held?.phase !== 'queued') continue
     dropQueued(job, held)
-    given.push({ no, attempt })
+    if (from === ctx.state.self) given.push({ no, attempt })
+    else given.push(...refsOf(held.call))
   }
   ctx.send(from, { type: 'revoked', job: message.job, epoch: message.epoch, attempts: given })
 }
@@ -264,8 +326,8 @@ function tellHoldings(
 ): void {
   const running = held
     .filter((entry) => entry.result === null)
-    .map((entry) => ({ no: entry.call.no, attempt: entry.call.attempt, processor: entry.processor }))
-  const results = held.flatMap((entry) => (entry.result === null ? [] : [entry.result]))
+    .flatMap(({ call, processor }) => refsOf(call).map((ref) => ({ ...ref, processor })))
+  const results = held.flatMap(resultsOf)
   ctx.send(to, { type: 'holdings', job, epoch, running, results, unknown })
 }
 
@@ -306,7 +368,9 @@ export function auditExecutor(ctx: StepContext): boolean {
     for (const [attempt, held] of job.held) {
       if (held.result === null) continue
       const ageMs = now - held.endedAt
-      if (isOwnerHere && ageMs >= config.auditMs / 2) ctx.result(job.owner, id, job.epoch, held.result)
+      // What this peer itself did not take was held back: nothing else would bring the next audit.
+      const isDue = ageMs >= config.auditMs / 2 || job.owner === ctx.state.self
+      if (isOwnerHere && isDue) tellResult(ctx, job.owner, id, job.epoch, held)
       else if (!isOwnerHere && ageMs >= config.orphanResultMs) job.held.delete(attempt)
     }
     if (job.held.size > 0) isBusy = true

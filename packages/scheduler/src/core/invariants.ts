@@ -11,7 +11,10 @@ export function assertInvariants(state: SchedulerState): void {
   for (const lane of state.lanes) for (const task of lane.queue) inLanes.add(task)
   for (const job of state.jobs.values()) {
     checkCounts(job)
-    for (const task of tasksOf(job)) checkTask(state, task, inLanes)
+    for (const task of tasksOf(job)) {
+      checkTask(state, task, inLanes)
+      checkSlice(job, task)
+    }
   }
   checkProcessors(state)
   checkExecutor(state)
@@ -20,13 +23,23 @@ export function assertInvariants(state: SchedulerState): void {
 function checkCounts(job: JobState): void {
   const counts = { total: 0, done: 0, failed: 0, cancelled: 0 }
   for (const task of tasksOf(job)) {
-    counts.total++
+    counts.total += task.count
     if (task.status === 'done' || task.status === 'failed' || task.status === 'cancelled')
-      counts[task.status]++
+      counts[task.status] += task.count
   }
   for (const name of ['total', 'done', 'failed', 'cancelled'] as const) {
     assert(counts[name] === job[name], `Job "${job.id}" counts ${job[name]} ${name} but has ${counts[name]}`)
   }
+}
+
+function checkSlice(job: JobState, task: TaskState): void {
+  if (task.items === null) return
+  assert(
+    task.count > 1 && task.count === task.items.count,
+    `Slice "${taskIdOf(refOf(task))}" has ${task.count}`,
+  )
+  for (let no = task.spec.no; no < task.spec.no + task.count; no++)
+    assert(job.tasks[no] === task, `Slice "${taskIdOf(refOf(task))}" does not stand at ${no}`)
 }
 
 function checkTask(state: SchedulerState, task: TaskState, inLanes: ReadonlySet<TaskState>): void {

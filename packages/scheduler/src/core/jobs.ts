@@ -1,10 +1,12 @@
 import type { Claim } from '../model/claim.ts'
 import { errorRecord } from '../model/errors.ts'
 import { type JobId, nestedBase, type PeerId, taskIdOf } from '../model/ids.ts'
+import type { RangeItems } from '../model/payload.ts'
 import type { TaskSpec } from '../model/task.ts'
 import { hash32 } from '../policy/own.ts'
 import type { StepContext } from './context.ts'
 import { feed } from './ended.ts'
+import { covers } from './slices.ts'
 import { findTask, isFinal, type JobState, refOf, TaskState, taskAt } from './state.ts'
 import { makeEnded, makeReady, makeWaiting } from './transitions.ts'
 
@@ -47,16 +49,26 @@ export function openJob(ctx: StepContext, id: JobId, name: string, creator: Peer
   return job
 }
 
-/** Adds a task to a job, once. Gives `null` when it was there already. */
-export function addTask(ctx: StepContext, job: JobState, spec: TaskSpec): TaskState | null {
+/** Adds a task or a whole range to a job, once. Gives `null` when it was there already. */
+export function addTask(
+  ctx: StepContext,
+  job: JobState,
+  spec: TaskSpec,
+  items: RangeItems | null = null,
+): TaskState | null {
   if (taskAt(job, spec.no) !== undefined) return null
-  const task = new TaskState(job, spec)
-  if (spec.no < nestedBase) job.tasks[spec.no] = task
-  else job.nested.set(spec.no, task)
-  job.total++
+  const task = new TaskState(job, spec, items)
+  if (spec.no >= nestedBase) job.nested.set(spec.no, task)
+  else if (items === null) job.tasks[spec.no] = task
+  else {
+    job.tasks.length = Math.max(job.tasks.length, spec.no + task.count)
+    job.tasks.fill(task, spec.no, spec.no + task.count)
+  }
+  job.total += task.count
   if (spec.parent !== null) job.children.set(childKey(spec.parent.attempt, spec.parent.seq), spec.no)
   const watched = ctx.state.foreignWatches.get(job.id)
-  if (watched?.delete(spec.no)) task.isWatched = true
+  if (watched !== undefined)
+    for (let no = spec.no; no < spec.no + task.count; no++) if (watched.delete(no)) task.isWatched = true
   adoptOrphans(ctx, task)
   return task
 }
@@ -69,8 +81,12 @@ export function childKey(attempt: number, seq: number): string {
 function adoptOrphans(ctx: StepContext, task: TaskState): void {
   const orphans = ctx.state.orphans.get(task.job.id)
   if (orphans === undefined) return
-  const rest = orphans.filter((orphan) => orphan.no !== task.spec.no)
-  for (const { no, dependent } of orphans) if (no === task.spec.no) addDependent(task, dependent)
+  const rest = orphans.filter((orphan) => !covers(task, orphan.no))
+  for (const { no, dependent } of orphans) {
+    if (!covers(task, no)) continue
+    if (task.dependents?.includes(dependent) === true) dependent.pendingNeeds--
+    else addDependent(task, dependent)
+  }
   if (rest.length === 0) ctx.state.orphans.delete(task.job.id)
   else ctx.state.orphans.set(task.job.id, rest)
 }

@@ -3,9 +3,18 @@ import { type JobId, type PeerId, peerOfProcessor, taskIdOf } from '../model/ids
 import type { AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
 import type { StepContext } from './context.ts'
 import { requeue, unresolved } from './jobs.ts'
-import { isFinal, type JobState, type ProcessorState, refOf, type TaskState, taskAt } from './state.ts'
+import { dissolve, isolate, split } from './slices.ts'
+import {
+  isFinal,
+  type JobState,
+  type ProcessorState,
+  refOf,
+  type SliceResult,
+  type TaskState,
+  taskAt,
+} from './state.ts'
 import { isInDoubt } from './takeover.ts'
-import { makeAssigned, makeBackoff, makeEnded } from './transitions.ts'
+import { makeAssigned, makeBackoff, makeEnded, makeWaiting } from './transitions.ts'
 
 /** Failures that running the body again cannot mend. */
 const finalCodes = new Set([
@@ -57,6 +66,89 @@ function answerNonOwner(
   for (const { no, attempt } of results) ctx.attempt('commit', from, id, epoch, { no, attempt })
 }
 
+/** A slice of a job owned here ended on a processor of this peer. */
+export function onSliceResult(ctx: StepContext, id: JobId, result: SliceResult): void {
+  const { self } = ctx.state
+  const job = ctx.state.jobs.get(id)
+  // The newer owner gets it, once it is heard of.
+  if (job !== undefined && !job.isMine && !job.isEnded) return
+  if (isInDoubt(ctx.state)) {
+    ctx.state.hasHeldBack = true
+    return
+  }
+  ctx.attempt('commit', self, id, job?.claim.epoch ?? 0, { no: result.no, attempt: result.attempt })
+  const task = job === undefined ? undefined : taskAt(job, result.no)
+  if (task === undefined) return
+  const { processor } = task
+  if (task.count === 1 || task.status !== 'assigned' || task.attempt !== result.attempt || processor === null)
+    tellRefused(ctx, task, 'E_EPOCH_STALE', self)
+  else endSlice(ctx, task, processor, result)
+}
+
+/** What ran has ended, and what has not started goes back. An item that threw is a task of its own from here on. */
+function endSlice(
+  ctx: StepContext,
+  task: TaskState,
+  processor: ProcessorState,
+  { attempt, outcome, ranMs }: SliceResult,
+): void {
+  const { values, failed } = outcome
+  ctx.ran(task.spec.operation, processor.record, ranMs, values.count)
+  processor.peer.tasksDone += values.count - failed.length
+  const { id } = processor.record
+  if (failed.length === 0 && values.count === task.count) {
+    makeEnded(ctx, task, { status: 'done', value: values, processor: id })
+    return
+  }
+  makeWaiting(ctx, task, 'cut')
+  const ends = new Set(failed.flatMap(({ index }) => [index, index + 1]).concat(values.count, task.count))
+  const cuts = [...ends].sort((left, right) => left - right)
+  const pieces = split(
+    task,
+    cuts.map((end, at) => end - (cuts[at - 1] ?? 0)),
+  )
+  const errors = new Map(failed.map(({ index, error }) => [task.spec.no + index, error]))
+  for (const piece of pieces) {
+    const index = piece.spec.no - task.spec.no
+    const error = errors.get(piece.spec.no)
+    if (index >= values.count) requeue(ctx, piece, 'not started')
+    else if (error === undefined) {
+      const value = piece.count === 1 ? values.at(index) : values.slice(index, index + piece.count)
+      makeEnded(ctx, piece, { status: 'done', value, processor: id })
+    } else {
+      makeAssigned(ctx, piece, processor, attempt, 0)
+      endAttempt(ctx, piece, ctx.state.self, processor, {
+        no: piece.spec.no,
+        attempt,
+        outcome: { status: 'failed', error },
+        ranMs: 0,
+      })
+    }
+  }
+}
+
+/** Cuts one task out of a slice of a job owned here; the others are placed again. */
+export function takeOut(ctx: StepContext, slice: TaskState, no: number): TaskState {
+  stopSlice(ctx, slice)
+  const { item, others } = isolate(slice, no)
+  for (const other of others.reverse()) requeue(ctx, other, 'cut')
+  return item
+}
+
+/** Nobody has it any more: it stands still and can be cut. */
+function stopSlice(ctx: StepContext, slice: TaskState): void {
+  const { processor, attempt, job } = slice
+  if (processor !== null)
+    ctx.attempt('abort', processor.peer.id, job.id, job.claim.epoch, { no: slice.spec.no, attempt })
+  makeWaiting(ctx, slice, 'cut')
+}
+
+/** Its items go on as tasks of their own: nobody knows which of them is to blame. */
+function dissolveLost(ctx: StepContext, slice: TaskState, why: string): void {
+  makeWaiting(ctx, slice, why)
+  for (const task of dissolve(slice).reverse()) requeue(ctx, task, why)
+}
+
 function applyResult(ctx: StepContext, job: JobState, from: PeerId, result: AttemptResult): void {
   const task = taskAt(job, result.no)
   if (task === undefined) return
@@ -65,6 +157,10 @@ function applyResult(ctx: StepContext, job: JobState, from: PeerId, result: Atte
     return
   }
   const isCurrent = task.status === 'assigned' && task.attempt === result.attempt
+  if (isCurrent && task.count > 1 && result.outcome.status === 'failed') {
+    failSlice(ctx, task, from, result)
+    return
+  }
   // While a successor still asks around, a result that anybody holds is as good as the assigned one.
   const isAdoptable = job.isAdopting && task.status === 'waiting'
   // Attempts are numbered per epoch: one that is not the present one is of an older epoch or was taken back.
@@ -78,6 +174,16 @@ function applyResult(ctx: StepContext, job: JobState, from: PeerId, result: Atte
     return
   }
   endAttempt(ctx, task, from, processor, result)
+}
+
+/** None of its items could run: each fails as it would alone. */
+function failSlice(ctx: StepContext, slice: TaskState, from: PeerId, result: AttemptResult): void {
+  const processor = slice.processor as ProcessorState
+  makeWaiting(ctx, slice, 'cut')
+  for (const task of dissolve(slice)) {
+    makeAssigned(ctx, task, processor, result.attempt, 0)
+    endAttempt(ctx, task, from, processor, { ...result, no: task.spec.no })
+  }
 }
 
 /** Ordinary when peers come and go, so it is no error: the task's story tells. */
@@ -95,7 +201,7 @@ function endAttempt(
   switch (outcome.status) {
     case 'done':
       if (processor !== null) {
-        ctx.ran(task.spec.operation, processor.record, ranMs)
+        ctx.ran(task.spec.operation, processor.record, ranMs, 1)
         processor.peer.tasksDone++
       }
       makeEnded(ctx, task, { status: 'done', value: outcome.value, processor: processor?.record.id ?? null })
@@ -145,6 +251,10 @@ function makeRetry(ctx: StepContext, task: TaskState, backoffMs: number, why: st
 
 /** The processor died while the task ran there: after the third, the task is taken to be the cause. */
 export function loseAttempt(ctx: StepContext, task: TaskState, processor: ProcessorState | null): void {
+  if (task.count > 1) {
+    dissolveLost(ctx, task, 'lost')
+    return
+  }
   cancelChildren(ctx, task)
   if (processor !== null) {
     const id = processor.record.id
@@ -166,6 +276,10 @@ export function loseAttempt(ctx: StepContext, task: TaskState, processor: Proces
 /** The attempt never ran: try it again, soon, but never in a hot loop. */
 export function refuseAttempt(ctx: StepContext, task: TaskState): void {
   if (task.status !== 'assigned') return
+  if (task.count > 1) {
+    dissolveLost(ctx, task, 'refused')
+    return
+  }
   task.refusals++
   if (task.refusals > refusalsMax) makeBackoff(ctx, task, ctx.state.now + refusalPauseMs)
   else requeue(ctx, task, 'refused')

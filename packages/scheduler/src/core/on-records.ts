@@ -3,8 +3,10 @@ import type { OutcomeRecord, ReplicatedRecord } from '../model/records.ts'
 import type { StepContext } from './context.ts'
 import { armDrop, feed, tellEnd } from './ended.ts'
 import { addTask, openJob, resolveNeeds } from './jobs.ts'
+import { takeOut } from './on-owner.ts'
 import { setProfile } from './on-peer.ts'
 import { onServiceRecord } from './services/index.ts'
+import { isolate } from './slices.ts'
 import { isFinal, type JobState, type TaskState, taskAt } from './state.ts'
 import { applyClaim, planTakeover, unseenMs } from './takeover.ts'
 import { makeEnded } from './transitions.ts'
@@ -108,6 +110,20 @@ function applyOutcome(
     waitForSpec(ctx, job, by, epoch, record)
     return
   }
+  if (task.count > 1) {
+    const item = task.outcome === null ? takeOut(ctx, task, record.no) : isolate(task, record.no).item
+    endElsewhere(ctx, item, by, epoch, record)
+  } else endElsewhere(ctx, task, by, epoch, record)
+}
+
+function endElsewhere(
+  ctx: StepContext,
+  task: TaskState,
+  by: PeerId,
+  epoch: number,
+  record: OutcomeRecord,
+): void {
+  const { job } = task
   if (task.outcome === null) {
     const { processor, attempt } = task
     if (processor !== null) {

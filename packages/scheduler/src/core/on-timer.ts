@@ -9,6 +9,7 @@ import { auditExecutor } from './executor.ts'
 import { requeue } from './jobs.ts'
 import { askForProfiles } from './on-peer.ts'
 import { askForCancels, auditWatches } from './on-user.ts'
+import { dissolve } from './slices.ts'
 import { type ReadyLane, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
 import {
   askToAdopt,
@@ -66,7 +67,7 @@ function dropJob(ctx: StepContext, id: JobId): void {
     return
   }
   for (const task of tasksOf(job)) {
-    if (task.isWatched && task.outcome === null) ctx.settle(refOf(task), forgotten(task))
+    if (task.isWatched && task.outcome === null) ctx.settle(refOf(task), task.count, forgotten(task))
   }
   state.jobs.delete(id)
   state.earlyOutcomes.delete(id)
@@ -93,6 +94,10 @@ function failStarved(ctx: StepContext, lane: ReadyLane): void {
   if (!lane.isStarving) return
   for (let task = lane.queue.shift(); task !== undefined; task = lane.queue.shift()) {
     if (task.status !== 'ready') continue
+    if (task.count > 1) {
+      for (const item of dissolve(task)) lane.queue.push(item)
+      continue
+    }
     const kinds = [...new Set([...ctx.state.processors.values()].map((processor) => processor.record.kind))]
     const there = kinds.length === 0 ? 'none' : kinds.join(', ')
     const text = `Cannot run task "${taskIdOf(refOf(task))}" as no processor is in its scope ${scopeKey(lane.scope)}: kinds in the room are ${there}; widen the scope or add a peer`

@@ -1,27 +1,45 @@
 import { type ErrorRecord, errorRecord } from '../model/errors.ts'
-import { type PeerId, taskIdOf } from '../model/ids.ts'
+import { type JobId, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
 import type { OutcomeRecord } from '../model/records.ts'
-import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
+import { noNeeds, type TaskOptionsRecord, type TaskSpec } from '../model/task.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import type { EventOf } from './events.ts'
 import { addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
-import { cancelChildren, cancelTask } from './on-owner.ts'
-import { findTask, type JobState, refOf, type TaskState, taskAt, tasksOf } from './state.ts'
+import { cancelChildren, cancelTask, takeOut } from './on-owner.ts'
+import { dissolve, outcomeAt, specsOf } from './slices.ts'
+import { findTask, isFinal, type JobState, refOf, type TaskState, taskAt, tasksOf } from './state.ts'
 import { addOpenChildren, makeEnded } from './transitions.ts'
 
 /** Cancels are repeated this often towards an owner elsewhere. */
 const cancelTriesMax = 5
 
 export function onTasksSubmitted(ctx: StepContext, event: EventOf<'tasks-submitted'>): void {
+  addOwnTasks(ctx, jobOf(ctx, event.job, event.name), event.specs, true)
+}
+
+/** A job of this peer's user, opened with its first tasks. */
+function jobOf(ctx: StepContext, id: JobId, name: string): JobState {
   const { state } = ctx
-  let job = state.jobs.get(event.job)
-  if (job === undefined) {
-    job = openJob(ctx, event.job, event.name, state.self)
-    ctx.write({ type: 'job', by: state.self, job: job.id, name: job.name })
-  }
-  addOwnTasks(ctx, job, event.specs, true)
+  const known = state.jobs.get(id)
+  if (known !== undefined) return known
+  const job = openJob(ctx, id, name, state.self)
+  ctx.write({ type: 'job', by: state.self, job: job.id, name: job.name })
+  return job
+}
+
+/** Adds a whole range: one record, which placement cuts. */
+export function onRangeSubmitted(ctx: StepContext, event: EventOf<'range-submitted'>): void {
+  const { first: no, operation, options, items } = event.range
+  const spec = { no, operation, args: items.at(0), needs: noNeeds, options, parent: null }
+  const job = jobOf(ctx, event.job, event.name)
+  const task = addTask(ctx, job, spec, items)
+  if (task === null) return
+  task.isWatched = true
+  if (ctx.state.isReplicated) ctx.write({ type: 'specs', job: job.id, specs: specsOf(task) })
+  if (job.isMine && !job.isAdopting) resolveNeeds(ctx, task)
+  else if (!job.isMine) dissolve(task)
 }
 
 /** Adds tasks to a job owned here: written down, then placed as soon as their inputs are there. */
@@ -52,7 +70,8 @@ export function onTasksWatched(ctx: StepContext, event: EventOf<'tasks-watched'>
     if (task !== undefined) {
       // Watched on after its end, too: the heal of a partition may correct it.
       task.isWatched = true
-      if (task.outcome !== null) ctx.settle(ref, task.outcome)
+      const outcome = outcomeAt(task, ref.no)
+      if (outcome !== null) ctx.settle(ref, 1, outcome)
       continue
     }
     const nos = ctx.state.foreignWatches.get(ref.job) ?? new Set<number>()
@@ -103,8 +122,14 @@ export function onCancel(ctx: StepContext, message: MessageOf<'cancel'>): void {
 }
 
 function cancelTasks(ctx: StepContext, job: JobState, nos: readonly number[] | null, reason: string): void {
-  const tasks = nos === null ? [...tasksOf(job)] : nos.map((no) => taskAt(job, no))
-  for (const task of tasks) if (task !== undefined) cancelTask(ctx, task, reason)
+  if (nos === null) for (const task of [...tasksOf(job)]) cancelTask(ctx, task, reason)
+  else for (const no of nos) cancelOne(ctx, job, no, reason)
+}
+
+function cancelOne(ctx: StepContext, job: JobState, no: number, reason: string): void {
+  const task = taskAt(job, no)
+  if (task === undefined || isFinal(task.status)) return
+  cancelTask(ctx, task.count === 1 ? task : takeOut(ctx, task, no), reason)
 }
 
 /** A body that runs here spawned children: its owner numbers them. */
@@ -127,7 +152,7 @@ export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'sub
   if (job?.isMine !== true || job.isAdopting) return
   const parent = taskAt(job, message.parent.no)
   const { attempt } = message.parent
-  if (parent?.status !== 'assigned' || parent.attempt !== attempt) {
+  if (parent?.status !== 'assigned' || parent.attempt !== attempt || parent.count > 1) {
     ctx.attempt('abort', from, job.id, job.claim.epoch, message.parent)
     return
   }
@@ -234,7 +259,8 @@ export function onWatch(ctx: StepContext, from: PeerId, message: MessageOf<'watc
   for (const no of message.nos) {
     const task = taskAt(job, no)
     if (task === undefined) continue
-    if (task.outcome !== null) ctx.tellWatcher(from, job.id, { no, outcome: task.outcome })
+    const outcome = outcomeAt(task, no)
+    if (outcome !== null) ctx.tellWatcher(from, job.id, { no, outcome })
     else if (task.watchers === null) task.watchers = [from]
     else if (!task.watchers.includes(from)) task.watchers.push(from)
   }
@@ -245,7 +271,7 @@ export function onOutcomes(ctx: StepContext, message: MessageOf<'outcomes'>): vo
   const nos = ctx.state.foreignWatches.get(message.job)
   if (nos === undefined) return
   for (const { no, outcome } of message.outcomes as readonly OutcomeRecord[]) {
-    if (nos.delete(no)) ctx.settle({ job: message.job, no }, outcome)
+    if (nos.delete(no)) ctx.settle({ job: message.job, no }, 1, outcome)
   }
   if (nos.size === 0) ctx.state.foreignWatches.delete(message.job)
 }

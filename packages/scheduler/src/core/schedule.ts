@@ -1,8 +1,11 @@
+import type { SliceAssignment } from '../model/message.ts'
 import { matchesScope, scopeKey } from '../model/scope.ts'
 import { nextAverageMs } from '../policy/estimate.ts'
 import { hasCredit, placementCostMs } from '../policy/place.ts'
+import { sliceCount } from '../policy/slice.ts'
 import { stealCount } from '../policy/steal.ts'
 import type { StepContext } from './context.ts'
+import { split } from './slices.ts'
 import {
   noInputs,
   type ProcessorState,
@@ -36,8 +39,26 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
     const processor = cheapest(ctx.state, candidates, task)
     if (processor === null) return
     lane.queue.shift()
-    assign(ctx, task, processor)
+    assign(ctx, task.count === 1 ? task : cutFront(ctx, lane, task, processor, candidates.length), processor)
   }
+}
+
+/** The part of a slice that a processor gets now; the rest stays in front of the lane. */
+function cutFront(
+  ctx: StepContext,
+  lane: ReadyLane,
+  task: TaskState,
+  processor: ProcessorState,
+  places: number,
+): TaskState {
+  const { self, config } = ctx.state
+  // Slices do not travel: other peers get their items as single tasks.
+  const itemMs = itemEstimateMs(ctx.state, task, processor)
+  const count = processor.peer.id === self ? sliceCount(task.count, itemMs, places, config) : 1
+  if (count === task.count) return task
+  const [front, rest] = split(task, [count, task.count - count]) as [TaskState, TaskState]
+  lane.queue.pushFront(rest)
+  return front
 }
 
 function candidatesOf(state: SchedulerState, lane: ReadyLane): ProcessorState[] {
@@ -64,7 +85,7 @@ function cheapest(
     const processor = candidates[index] as ProcessorState
     const { rttMs, bytesPerMs } = processor.peer
     if (!hasCredit(processor, rttMs, state.config)) continue
-    const runMs = estimateMs(state, task, processor)
+    const runMs = itemEstimateMs(state, task, processor)
     const costMs = placementCostMs({ queuedMs: processor.queuedMs, runMs, bytesToMove: 0, bytesPerMs, rttMs })
     if (costMs < bestMs) {
       best = processor
@@ -78,7 +99,7 @@ function assign(ctx: StepContext, task: TaskState, processor: ProcessorState): v
   const { job, spec } = task
   const attempt = job.nextAttempt++
   makeAssigned(ctx, task, processor, attempt, estimateMs(ctx.state, task, processor))
-  ctx.assign(processor.peer.id, job, {
+  const assignment = {
     no: spec.no,
     attempt,
     processor: processor.record.id,
@@ -86,17 +107,29 @@ function assign(ctx: StepContext, task: TaskState, processor: ProcessorState): v
     args: spec.args,
     inputs: task.inputs ?? noInputs,
     timeoutMs: spec.options.timeoutMs,
-  })
+  }
+  const { items } = task
+  if (items === null) ctx.assign(processor.peer.id, job, assignment)
+  else {
+    const slice: SliceAssignment = { ...assignment, items }
+    ctx.assign(processor.peer.id, job, slice)
+  }
   if (!ctx.state.wantsTaskNotices) return
-  const ref = { job: job.id, no: spec.no }
-  ctx.emit({
-    type: 'notify',
-    notice: { type: 'task-assigned', task: ref, peer: processor.peer.id, processor: processor.record.id },
-  })
+  for (let no = spec.no; no < spec.no + task.count; no++) {
+    const ref = { job: job.id, no }
+    ctx.emit({
+      type: 'notify',
+      notice: { type: 'task-assigned', task: ref, peer: processor.peer.id, processor: processor.record.id },
+    })
+  }
 }
 
-/** How long the task is expected to run there, in milliseconds. */
+/** How long a task or slice is expected to run there, in milliseconds. */
 export function estimateMs(state: SchedulerState, task: TaskState, processor: ProcessorState): number {
+  return task.count * itemEstimateMs(state, task, processor)
+}
+
+function itemEstimateMs(state: SchedulerState, task: TaskState, processor: ProcessorState): number {
   const estimate = state.estimates.get(task.spec.operation)
   if (estimate === undefined) return state.config.unknownRunMs
   return estimate.byProcessor.get(processor.record.id) ?? estimate.meanMs / processor.record.score

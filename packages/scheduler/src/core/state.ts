@@ -7,7 +7,8 @@ import {
   type ProcessorId,
   type TaskRef,
 } from '../model/ids.ts'
-import type { AssignmentInput, AttemptResult, SpawnRequest } from '../model/message.ts'
+import type { AssignmentInput, AttemptResult, SliceOutcome, SpawnRequest } from '../model/message.ts'
+import type { RangeItems } from '../model/payload.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { OutcomeRecord, PeerProfile } from '../model/records.ts'
 import type { Scope } from '../model/scope.ts'
@@ -25,10 +26,18 @@ export type TaskStatus = 'waiting' | 'ready' | 'assigned' | 'backoff' | 'done' |
 
 export const noInputs: readonly AssignmentInput[] = Object.freeze([])
 
-/** One task as this peer knows it. A class, so that all records have one shape. */
+/**
+ * One task as this peer knows it, or a slice: several items of a range that go through everything
+ * together. A class, so that all records have one shape.
+ */
 export class TaskState {
   readonly job: JobState
+  /** Of a slice: that of its first item, without arguments. */
   readonly spec: TaskSpec
+  /** Tasks in it: above 1 only for a slice. */
+  readonly count: number
+  /** Arguments of a slice's items; `null`: a single task. */
+  readonly items: RangeItems | null
   status: TaskStatus = 'waiting'
   outcome: Outcome | null = null
   /** Epoch and writer of the outcome's record: the lowest epoch wins, then the higher peer id. */
@@ -61,9 +70,11 @@ export class TaskState {
   isWatched = false
   watchers: PeerId[] | null = null
 
-  constructor(job: JobState, spec: TaskSpec) {
+  constructor(job: JobState, spec: TaskSpec, items: RangeItems | null) {
     this.job = job
     this.spec = spec
+    this.items = items
+    this.count = items === null ? 1 : items.count
   }
 }
 
@@ -80,6 +91,7 @@ export interface JobState {
   adoptPending: Set<PeerId>
   isSealed: boolean
   isEnded: boolean
+  /** By number; a slice stands at each of its numbers. */
   readonly tasks: (TaskState | undefined)[]
   /** Tasks that bodies spawned; numbers from `nestedBase` on. */
   readonly nested: Map<number, TaskState>
@@ -140,6 +152,17 @@ export interface Estimate {
   readonly byProcessor: Map<ProcessorId, number>
 }
 
+/** How an attempt ended here, until its owner has committed it. */
+export type HeldResult = AttemptResult | SliceResult
+
+/** How a slice ended where it ran, which is where its owner is. */
+export interface SliceResult {
+  readonly no: number
+  readonly attempt: number
+  readonly outcome: SliceOutcome
+  readonly ranMs: number
+}
+
 /** An attempt that was given to this peer. */
 export interface HeldAttempt {
   readonly call: Call
@@ -149,7 +172,7 @@ export interface HeldAttempt {
   isYielded: boolean
   /** What it was expected to run when it started: given back to the slot when it ends. */
   slotMs: number
-  result: AttemptResult | null
+  result: HeldResult | null
   endedAt: number
 }
 
@@ -304,8 +327,14 @@ export function refOf(task: TaskState): TaskRef {
   return { job: task.job.id, no: task.spec.no }
 }
 
+/** Each task or slice once. */
 export function* tasksOf(job: JobState): Generator<TaskState> {
-  for (const task of job.tasks) if (task !== undefined) yield task
+  for (let no = 0; no < job.tasks.length; no++) {
+    const task = job.tasks[no]
+    if (task === undefined) continue
+    no = task.spec.no + task.count - 1
+    yield task
+  }
   yield* job.nested.values()
 }
 

@@ -6,7 +6,7 @@ import type { Effect } from './effects.ts'
 import { settleEnded } from './ended.ts'
 import type { Event } from './events.ts'
 import * as executor from './executor.ts'
-import { onHoldings, onResults, onRevoked } from './on-owner.ts'
+import { onHoldings, onResults, onRevoked, onSliceResult } from './on-owner.ts'
 import * as peers from './on-peer.ts'
 import { onRecords } from './on-records.ts'
 import { armAudit, onTimer } from './on-timer.ts'
@@ -50,8 +50,10 @@ function settle(ctx: StepContext): void {
       ctx.isDirty = false
       schedule(ctx)
     }
-    const message = ctx.takeLoopback()
-    if (message !== undefined) onMessage(ctx, ctx.state.self, message)
+    const slice = ctx.takeSliceResult()
+    const message = slice === undefined ? ctx.takeLoopback() : undefined
+    if (slice !== undefined) onSliceResult(ctx, slice.job, slice.result)
+    else if (message !== undefined) onMessage(ctx, ctx.state.self, message)
     else if (!ctx.isDirty && ctx.ended.length === 0) return
   }
 }
@@ -60,6 +62,9 @@ function onEvent(ctx: StepContext, event: Event): void {
   switch (event.type) {
     case 'tasks-submitted':
       user.onTasksSubmitted(ctx, event)
+      return
+    case 'range-submitted':
+      user.onRangeSubmitted(ctx, event)
       return
     case 'job-sealed':
       user.onJobSealed(ctx, event)

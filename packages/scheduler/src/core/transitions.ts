@@ -162,7 +162,7 @@ export function makeEnded(ctx: StepContext, task: TaskState, outcome: Outcome): 
     outcome.status === 'failed' ? (outcome.error.code ?? outcome.error.name) : null,
   )
   task.outcome = outcome
-  task.job[outcome.status]++
+  task.job[outcome.status] += task.count
   closeChild(task)
   ctx.ended.push(task)
 }

@@ -1,6 +1,6 @@
 import type { ErrorRecord } from './errors.ts'
 import type { JobId, OperationHash, ProcessorId, TaskRef } from './ids.ts'
-import type { Payload } from './payload.ts'
+import type { Payload, RangeItems, RangeValues } from './payload.ts'
 import type { OutcomeRecord, PeerProfile } from './records.ts'
 import type { ServiceId, ServiceMessage } from './service.ts'
 import type { Need, TaskOptionsRecord } from './task.ts'
@@ -16,6 +16,11 @@ export interface Assignment {
   readonly inputs: readonly AssignmentInput[]
   /** 0 = no limit. */
   readonly timeoutMs: number
+}
+
+/** Several items of a range for a processor of this peer: it never travels. */
+export interface SliceAssignment extends Assignment {
+  readonly items: RangeItems
 }
 
 export interface AssignmentInput {
@@ -39,6 +44,15 @@ export type AttemptOutcome =
   | { readonly status: 'cancelled'; readonly reason: string }
   | { readonly status: 'lost' }
   | { readonly status: 'refused' }
+
+/** How a call of a slice ended, when its items ran. */
+export interface SliceOutcome {
+  readonly status: 'sliced'
+  /** Of the first items, one at least: those behind them have not started. */
+  readonly values: RangeValues
+  /** Items that threw; their values stand for nothing. */
+  readonly failed: readonly { readonly index: number; readonly error: ErrorRecord }[]
+}
 
 export interface AttemptRef {
   readonly no: number

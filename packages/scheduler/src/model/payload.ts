@@ -20,3 +20,19 @@ export class PackedPayload implements Payload {
     return this.bytes
   }
 }
+
+/** Arguments of the items of a range: each item is the only argument of its task. */
+export interface RangeItems {
+  readonly count: number
+  /** The arguments of one item, as those of a single task. */
+  at(index: number): Payload
+  /** The items from `from` up to `to`; copies nothing. */
+  slice(from: number, to: number): RangeItems
+}
+
+/** Values of the items of a slice, in order: what a slice's `done` carries. */
+export interface RangeValues extends Payload {
+  readonly count: number
+  at(index: number): Payload
+  slice(from: number, to: number): RangeValues
+}

@@ -1,12 +1,19 @@
 import type { Effect, Notice } from '../core/effects.ts'
 import type { Event } from '../core/events.ts'
+import { outcomeAt, specsOf } from '../core/slices.ts'
 import { createState, findTask, type SchedulerState, tasksOf, wakeAtOf } from '../core/state.ts'
 import { step } from '../core/step.ts'
 import { type JobId, type PeerId, parseTaskId, type TaskRef, taskIdOf } from '../model/ids.ts'
+import type { RangeValues } from '../model/payload.ts'
 import type { Outcome } from '../model/task.ts'
 import type { BodyRequest, Unsubscribe } from '../ports.ts'
 import { createServiceDesk, type ServiceDesk } from './services.ts'
 import type { JobView, PeerView, Runtime, RuntimeOptions, TaskStatus } from './types.ts'
+
+interface SettledListener {
+  one(ref: TaskRef, outcome: Outcome): void
+  slice(ref: TaskRef, count: number, outcome: Outcome): void
+}
 
 /** Everything that one runtime keeps; the functions below are its parts. */
 interface Loop {
@@ -16,7 +23,7 @@ interface Loop {
   readonly queue: Event[]
   /** Tasks that bodies on this peer wait for. */
   readonly bodyWatches: Map<string, number>
-  readonly settledListeners: Set<(ref: TaskRef, outcome: Outcome) => void>
+  readonly settledListeners: Set<SettledListener>
   readonly noticeListeners: Set<(notice: Notice) => void>
   readonly peerListeners: Set<() => void>
   readonly desk: ServiceDesk
@@ -60,11 +67,16 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     self: options.self,
     submit: (job, name, specs) =>
       enqueue(loop, { type: 'tasks-submitted', at: clock.now(), job, name, specs }),
+    submitRange: (job, name, range) =>
+      enqueue(loop, { type: 'range-submitted', at: clock.now(), job, name, range }),
     seal: (job) => enqueue(loop, { type: 'job-sealed', at: clock.now(), job }),
     watch: (refs) => enqueue(loop, { type: 'tasks-watched', at: clock.now(), refs }),
     cancel: (job, nos, reason) =>
       enqueue(loop, { type: 'tasks-cancelled', at: clock.now(), job, nos, reason }),
-    onSettled: (listener) => subscribe(loop.settledListeners, listener),
+    onSettled: (one, onSlice) => {
+      const slice = onSlice ?? ((ref, count, outcome) => eachOf(ref, count, outcome, one))
+      return subscribe(loop.settledListeners, { one, slice })
+    },
     onNotice: (listener) => subscribe(loop.noticeListeners, listener),
     watchTaskNotices: (isWanted) => {
       loop.state.wantsTaskNotices = isWanted
@@ -74,9 +86,12 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     jobs: () => viewJobs(loop.state),
     tasksOf: (id) => {
       const job = loop.state.jobs.get(id)
-      return job === undefined ? [] : [...tasksOf(job)].map((task) => task.spec)
+      return job === undefined ? [] : [...tasksOf(job)].flatMap(specsOf)
     },
-    outcomeOf: (ref) => findTask(loop.state, ref)?.outcome ?? null,
+    outcomeOf: (ref) => {
+      const task = findTask(loop.state, ref)
+      return task === undefined ? null : outcomeAt(task, ref.no)
+    },
     statusOf: (ref): TaskStatus => findTask(loop.state, ref)?.status ?? 'unknown',
     story: (key) => storyOf(loop.state, key),
     services: loop.desk.services,
@@ -242,6 +257,9 @@ function perform(loop: Loop, effect: Effect): void {
     case 'settle':
       for (const { ref, outcome } of effect.outcomes) settle(loop, ref, outcome)
       return
+    case 'settle-slice':
+      settleSlice(loop, effect.ref, effect.count, effect.outcome)
+      return
     case 'children-accepted':
       host.childrenAccepted(effect.job, effect.parent, effect.accepted)
       return
@@ -278,9 +296,31 @@ function perform(loop: Loop, effect: Effect): void {
 }
 
 function settle(loop: Loop, ref: TaskRef, outcome: Outcome): void {
-  for (const listener of loop.settledListeners) listener(ref, outcome)
+  for (const listener of loop.settledListeners) listener.one(ref, outcome)
+  tellBodies(loop, ref, outcome)
+}
+
+function settleSlice(loop: Loop, ref: TaskRef, count: number, outcome: Outcome): void {
+  for (const listener of loop.settledListeners) listener.slice(ref, count, outcome)
+  if (loop.bodyWatches.size > 0) eachOf(ref, count, outcome, (one, ended) => tellBodies(loop, one, ended))
+}
+
+function tellBodies(loop: Loop, ref: TaskRef, outcome: Outcome): void {
   if (loop.bodyWatches.size === 0) return
   if (loop.bodyWatches.delete(taskIdOf(ref))) loop.options.host.taskSettled(ref, outcome)
+}
+
+/** Takes the tasks of a slice one by one. */
+function eachOf(
+  { job, no }: TaskRef,
+  count: number,
+  outcome: Outcome,
+  tell: (ref: TaskRef, outcome: Outcome) => void,
+): void {
+  for (let index = 0; index < count; index++) {
+    const value = outcome.status === 'done' ? (outcome.value as RangeValues).at(index) : null
+    tell({ job, no: no + index }, value === null ? outcome : ({ ...outcome, value } as Outcome))
+  }
 }
 
 function viewPeers(state: SchedulerState): PeerView[] {

@@ -1,6 +1,6 @@
 import type { SchedulerConfig } from '../core/config.ts'
 import type { Effect, Notice, ServiceNotice } from '../core/effects.ts'
-import type { Event, PeerRole } from '../core/events.ts'
+import type { Event, PeerRole, RangeSpec } from '../core/events.ts'
 import type { SchedulerState } from '../core/state.ts'
 import type { JobId, OperationHash, PeerId, TaskRef } from '../model/ids.ts'
 import type { Payload } from '../model/payload.ts'
@@ -117,13 +117,19 @@ export interface Runtime {
   readonly self: PeerId
   /** Adds tasks to a job of this peer (the first ones open it). Takes effect at the end of the turn. */
   submit(job: JobId, name: string, specs: readonly TaskSpec[]): void
+  /** Adds a range to a job of this peer, as `submit` adds tasks. */
+  submitRange(job: JobId, name: string, range: RangeSpec): void
   /** Nothing more will be added to the job. */
   seal(job: JobId): void
   /** Asks for a `settled` call for each of these. */
   watch(refs: readonly TaskRef[]): void
   /** `nos` null: the whole job. */
   cancel(job: JobId, nos: readonly number[] | null, reason: string): void
-  onSettled(listener: (ref: TaskRef, outcome: Outcome) => void): Unsubscribe
+  /** @param onSlice takes `count` tasks from `ref` on whole; done, they carry `RangeValues`. Default: one by one */
+  onSettled(
+    listener: (ref: TaskRef, outcome: Outcome) => void,
+    onSlice?: (ref: TaskRef, count: number, outcome: Outcome) => void,
+  ): Unsubscribe
   onNotice(listener: (notice: Notice) => void): Unsubscribe
   /** Whether `task-*` notices are made: they cost, so only while somebody listens. */
   watchTaskNotices(isWanted: boolean): void

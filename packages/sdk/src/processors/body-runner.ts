@@ -3,7 +3,7 @@ import { missingCapture } from '../code/index.ts'
 import { errorToRecord, type HandleCodec, isCloneSafe, packShared, unpackValue } from '../values/index.ts'
 import { BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
-import { flushAfterMs, resultsPerFrameMax } from './limits.ts'
+import { flushAfterMs, resultsPerFrameMax, sliceMaxMs } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
 import {
   type CallExtra,
@@ -15,11 +15,19 @@ import {
   type WireAnswer,
   type WireCalls,
   type WireOutcome,
+  type WireSlice,
   type WireValue,
   type WorkerConfig,
 } from './protocol.ts'
 import { ResultOutbox } from './result-outbox.ts'
+import { SliceRun } from './slice-run.ts'
 import { fromWireValue } from './wire-value.ts'
+
+/** A slice, which waits among the frames of calls. */
+interface SliceFrame {
+  readonly ids: readonly [number]
+  readonly slice: WireSlice
+}
 
 /** Values, or the packed bytes of an array of them. */
 type Arguments = readonly unknown[] | Uint8Array
@@ -57,7 +65,7 @@ class BodyRunner implements BodyLink {
   readonly #serviceCalls = new Map<number, (answer: WireAnswer) => void>()
   #serviceCallsMade = 0
   /** Frames of calls that have not all started; `#at` is the next entry of the first one. */
-  readonly #frames: CallFrame[] = []
+  readonly #frames: (CallFrame | SliceFrame)[] = []
   #at = 0
   /** Calls in the frames that must not start any more. */
   readonly #dropped = new Set<number>()
@@ -129,6 +137,9 @@ class BodyRunner implements BodyLink {
       return
     }
     switch (message.type) {
+      case 'slice':
+        this.#enqueue({ ids: [message.callId], slice: message })
+        break
       case 'load':
         this.#seen.add(message.operation.hash)
         this.#operations[message.index] = this.#loader.load(message.operation)
@@ -152,7 +163,7 @@ class BodyRunner implements BodyLink {
     }
   }
 
-  #enqueue(calls: CallFrame): void {
+  #enqueue(calls: CallFrame | SliceFrame): void {
     this.#frames.push(calls)
     if (!this.#isPumping) void this.#pump()
   }
@@ -165,7 +176,7 @@ class BodyRunner implements BodyLink {
       while (this.#at < frame.ids.length) {
         const at = this.#at++
         if (this.#dropped.size > 0 && this.#dropped.delete(frame.ids[at] as number)) continue
-        const pending = this.#start(frame, at)
+        const pending = 'slice' in frame ? this.#startSlice(frame.slice) : this.#start(frame, at)
         if (pending !== null) {
           this.#flushSoon()
           await pending
@@ -218,6 +229,45 @@ class BodyRunner implements BodyLink {
       return null
     }
     return this.#take(runningCall(callId, argsOf(), null, startedAt), operation, value)
+  }
+
+  /** Runs the items of a slice one after the other; those that it has no time for go back. */
+  async #startSlice({ callId, operation: index, items }: WireSlice): Promise<void> {
+    const operation = this.#operations[index]
+    if (operation === undefined) throw new Error('a slice came before its operation')
+    if (this.#progress !== null) Atomics.store(this.#progress, 0, callId)
+    const call = runningCall(callId, [], null, performance.now())
+    this.#running.set(callId, call)
+    if (operation.loading !== null) await operation.loading
+    const { body } = operation
+    if (body === null) {
+      this.#end(call, resultStatus.failed, errorToRecord(operation.error))
+      return
+    }
+    const run = new SliceRun(operation, this.#config.resultForm)
+    const startedAt = performance.now()
+    let turnAt = startedAt
+    let now = startedAt
+    while (run.count < items.length && !call.isAborted && now - startedAt < sliceMaxMs) {
+      try {
+        let value = body(items[run.count])
+        if (isThenable(value)) value = await value
+        run.done(value)
+      } catch (error) {
+        run.failed(error)
+      }
+      now = performance.now()
+      if (now - turnAt < flushAfterMs) continue
+      this.#outbox.flush(now)
+      await new Promise<void>(this.#nextTurn)
+      turnAt = performance.now()
+    }
+    this.#running.delete(callId)
+    operation.lastMs = (now - startedAt) / Math.max(1, run.count)
+    this.#outbox.flush(now)
+    if (call.isAborted)
+      this.#outbox.push(callId, resultStatus.cancelled, null, toMicroseconds(now - startedAt))
+    else run.post(this.#port, callId, toMicroseconds(now - startedAt))
   }
 
   #startFully(

@@ -1,4 +1,5 @@
 import type { ErrorRecord, JobId, Need, OperationHash, OperationRecord, TaskRef } from '@shoal/scheduler'
+import type { Row } from '../values/index.ts'
 
 /** How results leave a worker: as values, or packed there so that the main thread need not. */
 export type ResultForm = 'live' | 'packed'
@@ -108,8 +109,31 @@ export function toColumn(numbers: readonly number[]): NumberColumn {
 
 export const resultStatus = { live: 0, packed: 1, failed: 2, cancelled: 3, refused: 4 } as const
 
+/** A slice on its way: each item is the only argument of its call. */
+export interface WireSlice {
+  readonly type: 'slice'
+  readonly callId: number
+  /** Index of a loaded operation. */
+  readonly operation: number
+  readonly items: Row
+}
+
+/** How the items of a slice ended: the first ones, the others have not started. */
+export interface WireSliced {
+  readonly type: 'sliced'
+  readonly callId: number
+  readonly values: Row
+  /** Indices of values that are packed. */
+  readonly packed: readonly number[]
+  /** Items that threw. */
+  readonly failed: readonly { readonly index: number; readonly error: ErrorRecord }[]
+  /** Of all together. */
+  readonly microseconds: number
+}
+
 export type ToWorker =
   | WireCalls
+  | WireSlice
   | { readonly type: 'load'; readonly index: number; readonly operation: OperationRecord }
   | { readonly type: 'abort'; readonly callIds: readonly number[] }
   /** Give back all that has not started. */
@@ -173,4 +197,4 @@ export type WorkerNotice =
       readonly args: WireValue
     }
 
-export type FromWorker = WireResults | WorkerNotice
+export type FromWorker = WireResults | WireSliced | WorkerNotice

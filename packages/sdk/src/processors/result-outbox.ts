@@ -81,19 +81,23 @@ export class ResultOutbox {
     }
   }
 
-  /** The value is its caller's alone: its big buffers, at the top or one level down, go without a copy. */
   handOver(value: unknown): void {
-    if (typeof value !== 'object' || value === null) return
-    if (this.#collectTransfer(value)) return
-    if (Object.getPrototypeOf(value) !== Object.prototype && !Array.isArray(value)) return
-    if (Array.isArray(value) && value.length > 64) return
-    for (const part of Object.values(value)) this.#collectTransfer(part)
+    handOver(value, this.#transfers)
   }
+}
 
-  #collectTransfer(value: unknown): boolean {
-    const buffer = ArrayBuffer.isView(value) ? value.buffer : value
-    if (!(buffer instanceof ArrayBuffer)) return false
-    if (buffer.byteLength >= transferBytesMin) this.#transfers.add(buffer)
-    return true
-  }
+/** The value is its caller's alone: its big buffers, at the top or one level down, go without a copy. */
+export function handOver(value: unknown, transfers: Set<ArrayBuffer>): void {
+  if (typeof value !== 'object' || value === null) return
+  if (collectTransfer(value, transfers)) return
+  if (Object.getPrototypeOf(value) !== Object.prototype && !Array.isArray(value)) return
+  if (Array.isArray(value) && value.length > 64) return
+  for (const part of Object.values(value)) collectTransfer(part, transfers)
+}
+
+function collectTransfer(value: unknown, transfers: Set<ArrayBuffer>): boolean {
+  const buffer = ArrayBuffer.isView(value) ? value.buffer : value
+  if (!(buffer instanceof ArrayBuffer)) return false
+  if (buffer.byteLength >= transferBytesMin) transfers.add(buffer)
+  return true
 }

@@ -36,7 +36,8 @@ function callOf(body: unknown, ...args: unknown[]): Call {
   const operation = operationFrom(body)
   known.set(operation.hash, operation)
   const callId = nextCallId++
-  const rest = { attempt: 1, inputs: [], timeoutMs: 0, owner: peer, job: 'job' as JobId, no: callId }
+  const owner = peer
+  const rest = { attempt: 1, items: null, inputs: [], timeoutMs: 0, owner, job: 'job' as JobId, no: callId }
   return { callId, operation: operation.hash, args: new LivePayload(args), ...rest }
 }
 

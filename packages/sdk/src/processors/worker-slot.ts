@@ -7,10 +7,18 @@ import {
   type OperationRecord,
   PackedPayload,
   type ProcessorId,
+  type RangeItems,
   ShoalError,
 } from '@shoal/scheduler'
 import { type Remote, transfer, wrap } from 'comlink'
-import { errorToRecord, isCloneSafe, LivePayload, packValue } from '../values/index.ts'
+import {
+  errorToRecord,
+  isCloneSafe,
+  type LiveItems,
+  LivePayload,
+  packValue,
+  SliceValues,
+} from '../values/index.ts'
 import { callsPerFrameMax } from './limits.ts'
 import { cancelled, type Ending, PendingCalls, refused } from './pending-calls.ts'
 import {
@@ -25,6 +33,8 @@ import {
   toColumn,
   toWireCalls,
   type WireResults,
+  type WireSlice,
+  type WireSliced,
   type WorkerControl,
   type WorkerNotice,
 } from './protocol.ts'
@@ -122,8 +132,15 @@ export class WorkerSlot {
     const wasIdle = this.isIdle
     const unknown: Call[] = []
     const failed: CallEnded[] = []
-    for (let from = 0; from < calls.length; from += callsPerFrameMax) {
-      this.#runFrame(calls, from, Math.min(calls.length, from + callsPerFrameMax), unknown, failed)
+    for (let from = 0; from < calls.length; ) {
+      const { items } = calls[from] as Call
+      let to = from + 1
+      if (items !== null) this.#runSlice(calls[from] as Call, items, unknown, failed)
+      else {
+        while (to < calls.length && to - from < callsPerFrameMax && calls[to]?.items === null) to++
+        this.#runFrame(calls, from, to, unknown, failed)
+      }
+      from = to
     }
     if (failed.length > 0) this.#options.onEnded(failed)
     if (wasIdle && !this.isIdle) this.#setBusy(true)
@@ -189,7 +206,7 @@ export class WorkerSlot {
     }
     for (let at = from; at < to; at++) {
       const call = calls[at] as Call
-      const operation = this.#last?.hash === call.operation ? this.#last : this.#sent(call.operation)
+      const operation = this.#operation(call.operation)
       if (operation === null) {
         unknown.push(call)
         continue
@@ -202,6 +219,26 @@ export class WorkerSlot {
       }
     }
     if (frame.ids.length > 0) this.#sendCalls(frame, failed)
+  }
+
+  #runSlice(call: Call, items: RangeItems, unknown: Call[], failed: CallEnded[]): void {
+    const operation = this.#operation(call.operation)
+    if (operation === null) {
+      unknown.push(call)
+      return
+    }
+    try {
+      const row = (items as LiveItems).toRow()
+      const transfers = row instanceof Float64Array ? [row.buffer] : []
+      this.#port.postMessage(
+        { type: 'slice', callId: call.callId, operation: operation.index, items: row } satisfies WireSlice,
+        transfers,
+      )
+      this.#pending.add(call)
+    } catch {
+      // Something looked plain and was not: its tasks come one by one, and the one that cannot travel says so.
+      failed.push(refused(call.callId))
+    }
   }
 
   #sendCalls(columns: CallColumns, failed: CallEnded[]): void {
@@ -232,6 +269,10 @@ export class WorkerSlot {
     }
   }
 
+  #operation(hash: OperationHash): SentOperation | null {
+    return this.#last?.hash === hash ? this.#last : this.#sent(hash)
+  }
+
   /** An operation as this worker knows it; its code goes ahead of its first call. */
   #sent(hash: OperationHash): SentOperation | null {
     let sent = this.#loaded.get(hash) ?? null
@@ -254,6 +295,9 @@ export class WorkerSlot {
       return
     }
     switch (message.type) {
+      case 'sliced':
+        this.#sliced(message)
+        break
       case 'started':
         this.#started(message.callId)
         break
@@ -289,6 +333,23 @@ export class WorkerSlot {
       else ended.push(endOf(call, status, values[at], ranMs))
     }
     if (ended.length > 0) this.#options.onEnded(ended)
+    this.#becameIdle()
+  }
+
+  #sliced({ callId, values, packed, failed, microseconds }: WireSliced): void {
+    const call = this.#pending.take(callId)
+    if (call === undefined) return
+    const ranMs = microseconds / 1000
+    if (this.#pending.takeState(callId)?.isAborting === true)
+      this.#options.onEnded([cancelled(callId, ranMs)])
+    else {
+      const row = new SliceValues(values, packed.length === 0 ? null : new Set(packed))
+      this.#options.onEnded([{ callId, outcome: { status: 'sliced', values: row, failed }, ranMs }])
+    }
+    this.#becameIdle()
+  }
+
+  #becameIdle(): void {
     if (!this.isIdle) return
     this.#setBusy(false)
     this.#onIdle?.()

@@ -9,4 +9,5 @@ export {
 } from './handles.ts'
 export { packShared, packValue } from './pack.ts'
 export { LivePayload, payloadValue } from './payload.ts'
+export { LiveItems, type Row, SliceValues } from './slice.ts'
 export { unpackValue } from './unpack.ts'

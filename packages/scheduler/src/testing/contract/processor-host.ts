@@ -79,6 +79,7 @@ class Bench {
       attempt: 1,
       operation,
       args: this.fixture.payload(args),
+      items: null,
       inputs: options.inputs ?? [],
       timeoutMs: options.timeoutMs ?? 0,
       owner,

@@ -1,17 +1,19 @@
 import {
-  type AttemptOutcome,
   type AttemptRef,
   type BodyRequest,
   type Call,
   type CallEnded,
   defaultTaskOptions,
+  type ErrorRecord,
   errorRecord,
   noNeeds,
   type Outcome,
+  type Payload,
   type PeerId,
   type ProcessorHost,
   type ProcessorId,
   type ProcessorRecord,
+  type RangeItems,
   type SpawnRequest,
   type TaskRef,
 } from '../../index.ts'
@@ -22,6 +24,7 @@ import {
   numberOf,
   packProgram,
   packValue,
+  packValues,
   resultOf,
   type SimProgram,
   simOperation,
@@ -85,7 +88,7 @@ export function createSimHost(
   const ask = (request: BodyRequest): void => {
     for (const listener of [...bodyListeners]) listener(request)
   }
-  const report = (callId: number, outcome: AttemptOutcome, ranMs: number): void => {
+  const report = (callId: number, outcome: CallEnded['outcome'], ranMs: number): void => {
     pending.push({ callId, outcome, ranMs })
     if (pending.length > 1) return
     // Results go back in batches.
@@ -97,7 +100,7 @@ export function createSimHost(
       for (const listener of [...endedListeners]) listener(ended)
     })
   }
-  const finish = (lane: Lane, run: Running, outcome: AttemptOutcome): void => {
+  const finish = (lane: Lane, run: Running, outcome: CallEnded['outcome']): void => {
     if (run.isOver) return
     run.isOver = true
     lane.running = lane.running.filter((other) => other !== run)
@@ -127,13 +130,15 @@ export function createSimHost(
     }
     for (const call of queue) report(call.callId, { status: 'refused' }, 0)
   }
+  const isThrowing = ({ job, no }: Call, { failTimes }: SimProgram): boolean => {
+    const isBad = failTimes === failsAlways || probe.failures({ job, no }, false) < failTimes
+    if (isBad) probe.failures({ job, no }, true)
+    return isBad
+  }
   const complete = (lane: Lane, run: Running): void => {
     const { call, program } = run
     if (run.isOver) return
-    const ref = { job: call.job, no: call.no }
-    const isThrowing = program.failTimes === failsAlways || probe.failures(ref, false) < program.failTimes
-    if (isThrowing) {
-      probe.failures(ref, true)
+    if (isThrowing(call, program)) {
       finish(lane, run, failed(call, 'E_BODY', `body ${program.seed} threw`))
       return
     }
@@ -167,19 +172,20 @@ export function createSimHost(
     const parent: AttemptRef = { no: run.call.no, attempt: run.call.attempt }
     ask({ type: 'spawn', job: run.call.job, parent, requests })
   }
+  const newRun = (call: Call, program: SimProgram, stamp: number): Running => ({
+    call,
+    program,
+    stamp,
+    startedAtMs: loop.now(),
+    isOver: false,
+    isYielding: false,
+    childNos: [],
+    childOutcomes: [],
+  })
   const start = (lane: Lane, call: Call): void => {
     const program = unpackProgram(call.args)
     const stamp = probe.started(peer.index, call)
-    const run: Running = {
-      call,
-      program,
-      stamp,
-      startedAtMs: loop.now(),
-      isOver: false,
-      isYielding: false,
-      childNos: [],
-      childOutcomes: [],
-    }
+    const run = newRun(call, program, stamp)
     lane.running.push(run)
     const runMs = program.runMs * host.slowness * rng.between(0.5, 1.5)
     if (call.timeoutMs > 0) {
@@ -202,9 +208,42 @@ export function createSimHost(
       else complete(lane, run)
     })
   }
+  /** Runs the items of a slice one after the other; sometimes it gives back those that have not started. */
+  const startSlice = (lane: Lane, call: Call, items: RangeItems): void => {
+    const run = newRun(call, unpackProgram(items.at(0)), 0)
+    lane.running.push(run)
+    const values: Payload[] = []
+    const errors: { index: number; error: ErrorRecord }[] = []
+    const runItem = (): void => {
+      if (run.isOver) return
+      const index = values.length
+      if (index === items.count || (index > 0 && rng.chance(0.1))) {
+        finish(lane, run, { status: 'sliced', values: packValues(values), failed: errors })
+        return
+      }
+      const item = { ...call, no: call.no + index, args: items.at(index), items: null }
+      const program = unpackProgram(item.args)
+      const stamp = probe.started(peer.index, item)
+      loop.at(loop.now() + program.runMs * host.slowness * rng.between(0.5, 1.5), gate, () => {
+        if (run.isOver) return
+        if (program.kills !== 'nothing') {
+          if (program.kills !== 'peer' || !probe.killed(peer.index)) killLane(lane)
+          return
+        }
+        if (isThrowing(item, program)) {
+          errors.push({ index, error: errorRecord('E_BODY', `body ${program.seed} threw`) })
+        }
+        values.push(packValue(resultOf(program, [], []), stamp))
+        runItem()
+      })
+    }
+    runItem()
+  }
   const next = (lane: Lane): void => {
     while (lane.queue.length > 0 && !lane.running.some((run) => !run.isYielding)) {
-      start(lane, lane.queue.shift() as Call)
+      const call = lane.queue.shift() as Call
+      if (call.items === null) start(lane, call)
+      else startSlice(lane, call, call.items)
     }
   }
   const stop = (lane: Lane, callId: number): void => {

@@ -1,4 +1,10 @@
-import { type OperationHash, PackedPayload, type Payload } from '../../index.ts'
+import {
+  type OperationHash,
+  PackedPayload,
+  type Payload,
+  type RangeItems,
+  type RangeValues,
+} from '../../index.ts'
 import { mix } from './rng.ts'
 
 /** The only operation of a simulated world: its arguments say what the body does. */
@@ -81,6 +87,27 @@ export function numberOf(value: Payload): number {
 export function stampOf(value: Payload): number {
   const bytes = value.pack()
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(4)
+}
+
+/** The arguments of several tasks as a range. */
+export function packRange(args: readonly Payload[]): RangeItems {
+  return {
+    count: args.length,
+    at: (index) => args[index] as Payload,
+    slice: (from, to) => packRange(args.slice(from, to)),
+  }
+}
+
+/** The values of several tasks as a slice's. */
+export function packValues(values: readonly Payload[]): RangeValues {
+  return {
+    count: values.length,
+    at: (index) => values[index] as Payload,
+    slice: (from, to) => packValues(values.slice(from, to)),
+    pack: () => {
+      throw new Error('Cannot pack the values of a slice as it never travels')
+    },
+  }
 }
 
 /** The number that a body makes of its inputs (by argument index) and its children's numbers. */

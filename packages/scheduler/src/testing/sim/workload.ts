@@ -21,6 +21,8 @@ export type SimAction =
       readonly peer: number
       readonly job: JobId
       readonly specs: readonly TaskSpec[]
+      /** As one range. */
+      readonly isRange: boolean
     }
   | { readonly type: 'seal'; readonly atMs: number; readonly peer: number; readonly job: JobId }
   | {
@@ -41,6 +43,8 @@ interface JobPlan {
   readonly id: JobId
   readonly peer: number
   readonly specs: readonly TaskSpec[]
+  /** Submitted as ranges. */
+  readonly isRange: boolean
 }
 
 /** The actions of a world, in order of time. */
@@ -49,13 +53,17 @@ export function makeWorkload(rng: SimRng, shape: WorldShape): readonly SimAction
   const actions: SimAction[] = []
   const jobs: JobPlan[] = []
   const jobCount = 1 + rng.int(4)
+  const ranges = rng.fork('ranges')
+  const hasRanges = ranges.chance(0.5)
   for (let number = 0; number < jobCount; number++) {
     const peer = rng.pick(members)
     const id = `j${number}` as JobId
     const startsAtMs = (shape.peers[peer]?.startsAtMs ?? 0) + rng.between(0, shape.horizonMs / 3)
-    const specs = makeSpecs(rng, jobs, shape.isCalm)
-    jobs.push({ id, peer, specs })
-    actions.push(...submissions(rng, { id, peer, specs }, startsAtMs))
+    const single = makeSpecs(rng, jobs, shape.isCalm)
+    const isRange = hasRanges && ranges.chance(0.5)
+    const specs = isRange ? makeRange(ranges, shape.isCalm) : single
+    jobs.push({ id, peer, specs, isRange })
+    actions.push(...submissions(rng, { id, peer, specs, isRange }, startsAtMs))
     for (const watcher of members) {
       if (!rng.chance(0.3)) continue
       const refs = specs.filter(() => rng.chance(0.5)).map((spec) => ({ job: id, no: spec.no }))
@@ -84,8 +92,9 @@ function submissions(rng: SimRng, job: JobPlan, startsAtMs: number): SimAction[]
   while (from < job.specs.length) {
     const count = rng.chance(0.6) ? job.specs.length : 1 + rng.int(4)
     const specs = job.specs.slice(from, from + count)
+    const isRange = job.isRange && specs.length > 1
     const refs = specs.map((spec) => ({ job: job.id, no: spec.no }))
-    actions.push({ type: 'submit', atMs, peer: job.peer, job: job.id, specs })
+    actions.push({ type: 'submit', atMs, peer: job.peer, job: job.id, specs, isRange })
     actions.push({ type: 'watch', atMs, peer: job.peer, refs })
     from += count
     atMs += rng.between(0, 800)
@@ -110,6 +119,18 @@ function makeSpecs(rng: SimRng, earlier: readonly JobPlan[], isCalm: boolean): T
         : inner.map((task, index) => ({ index: rng.chance(0.1) ? -1 : index, task }))
     const { program, options } = makeTask(rng, isCalm)
     return { no, operation: simOperation, args: packProgram(program), needs, options, parent: null }
+  })
+}
+
+/** Tasks that differ in their arguments alone. Their bodies neither spawn nor have a limit of time. */
+function makeRange(rng: SimRng, isCalm: boolean): TaskSpec[] {
+  const { options } = makeTask(rng, isCalm)
+  const shared = { ...options, timeoutMs: 0 }
+  const runMs = rng.pick([0, 1, 5, 20, 100])
+  return Array.from({ length: 2 + rng.int(60) }, (_, no) => {
+    const { program } = makeTask(rng, isCalm)
+    const args = packProgram({ ...program, runMs, children: 0, depth: 0 })
+    return { no, operation: simOperation, args, needs: noNeeds, options: shared, parent: null }
   })
 }
 

@@ -6,9 +6,11 @@ import { step } from '../../core/step.ts'
 import {
   type JobId,
   type PeerId,
+  type RangeSpec,
   type Runtime,
   type RuntimeOptions,
   type TaskRef,
+  type TaskSpec,
   taskIdOf,
 } from '../../index.ts'
 import { createRuntime } from '../../runtime/runtime.ts'
@@ -20,6 +22,7 @@ import { createSimMembership } from './membership.ts'
 import { createSimNetwork } from './network.ts'
 import { type SimMutation, type SimPeer, startPeer } from './peer.ts'
 import type { HostProbe } from './processor.ts'
+import { packRange } from './program.ts'
 import { createFakeReplica, createPost, type SimReplicaFactory } from './replica.ts'
 import { createRng, type SimRng } from './rng.ts'
 import { makeShape, perfectLinks, type SimMode, type WorldShape } from './shape.ts'
@@ -235,7 +238,8 @@ function perform(world: World, peer: SimPeer, action: SimAction): void {
   switch (action.type) {
     case 'submit':
       history.submitted(peer.index, action.job, action.specs)
-      runtime.submit(action.job, action.job, action.specs)
+      if (action.isRange) runtime.submitRange(action.job, action.job, rangeOf(action.specs))
+      else runtime.submit(action.job, action.job, action.specs)
       return
     case 'seal':
       runtime.seal(action.job)
@@ -251,9 +255,14 @@ function perform(world: World, peer: SimPeer, action: SimAction): void {
   }
 }
 
+function rangeOf(specs: readonly TaskSpec[]): RangeSpec {
+  const [{ no: first, operation, options }] = specs as [TaskSpec]
+  return { first, operation, options, items: packRange(specs.map(({ args }) => args)) }
+}
+
 function describeAction(action: SimAction): string {
   if (action.type === 'submit')
-    return `submit ${action.job} ${action.specs.map((spec) => `#${spec.no}${needsText(spec.needs)}`).join(' ')}`
+    return `submit ${action.job}${action.isRange ? ' as a range' : ''} ${action.specs.map((spec) => `#${spec.no}${needsText(spec.needs)}`).join(' ')}`
   if (action.type === 'watch') return `watch ${action.refs.map(taskIdOf).join(' ')}`
   if (action.type === 'cancel')
     return `cancel ${action.job} ${action.nos === null ? 'all' : action.nos.join(' ')}`
