@@ -1,5 +1,4 @@
 import {
-  type AttemptOutcome,
   type Call,
   type CallEnded,
   type CallOutcome,
@@ -212,6 +211,7 @@ class Slots implements ServiceSlots {
       attempt: instance.number,
       operation,
       args: new LivePayload(args),
+      items: null,
       inputs,
       timeoutMs: 0,
       owner: this.#options.peer,
@@ -234,7 +234,7 @@ class Slots implements ServiceSlots {
     this.#tellEnded(instance)
   }
 
-  #answer(instance: Instance, { type, seq }: Order, outcome: AttemptOutcome): void {
+  #answer(instance: Instance, { type, seq }: Order, outcome: CallEnded['outcome']): void {
     if (outcome.status !== 'done' && outcome.status !== 'failed') return
     const error = outcome.status === 'failed' ? outcome.error : null
     if (type === 'call') {
