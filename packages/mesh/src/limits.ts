@@ -69,8 +69,6 @@ export const limits = {
   serviceVotersMax: 64,
   /** Services that call each other within one call. */
   serviceViaMax: 64,
-  /** Packed arguments of a service's constructor, in bytes: they lie in its creator's lane. */
-  serviceArgsBytesMax: 65_536,
   /** Addresses in one gossip frame. */
   gossipMax: 128,
   /** Peers up to which everybody is linked to everybody. */
