@@ -51,6 +51,8 @@ function createBench(role: 'member' | 'contributor' = 'member'): Bench {
     onPeers: ignore,
     onWanted: ignore,
     onOperation: ignore,
+    onPieceWanted: ignore,
+    onPiece: ignore,
     onTicket: ignore,
     onRefusedBy: ignore,
     onGoodbye: ignore,
