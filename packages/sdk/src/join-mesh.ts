@@ -29,7 +29,13 @@ export async function openRoomMesh(
   try {
     transport = await platform.createTransport(invite)
     if (wrapTransport !== undefined) transport = wrapTransport(transport)
-    room = await openRoom({ invite, transport, clock: platform.clock, ...kept })
+    room = await openRoom({
+      invite,
+      transport,
+      clock: platform.clock,
+      openChunkDisk: platform.openChunkDisk,
+      ...kept,
+    })
     await whenOnline(transport, signal)
   } catch (error) {
     if (room !== null) await room.leave()
