@@ -264,3 +264,8 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
 async function flood(bench: Bench, _seq: number, message: readonly unknown[]): Promise<void> {
   void bench.frame(frameTypes.messages, messagesBody(message))
 }
+
+test('[WP1] each kind of frame has a number of its own', () => {
+  const numbers = Object.values(frameTypes)
+  expect(new Set(numbers).size).toBe(numbers.length)
+})
