@@ -1,4 +1,3 @@
-export { idbDisk } from './chunks/disk.idb.ts'
 export * from './index.ts'
 export { openBrowserPeerStore } from './peer-store.browser.ts'
 export { createBrowserTransport } from './transport/peerjs.browser.ts'

@@ -1,6 +1,7 @@
 import type { Call } from './core/effects.ts'
 import type { CallEnded, PeerRole } from './core/events.ts'
-import type { ChunkId, ChunkRef } from './model/chunk.ts'
+import type { ChunkId, ChunkPayload, ChunkRef } from './model/chunk.ts'
+import type { ErrorRecord } from './model/errors.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from './model/ids.ts'
 import type { AttemptRef, Message, SpawnRequest } from './model/message.ts'
 import type { OperationRecord } from './model/operation.ts'
@@ -163,6 +164,12 @@ export type BodyRequest =
     }
   | { readonly type: 'watch'; readonly refs: readonly TaskRef[] }
   | { readonly type: 'cancel'; readonly ref: TaskRef; readonly reason: string }
+  /** A body wants the value of a handle that it was given; `done` is called once. */
+  | {
+      readonly type: 'chunk'
+      readonly chunk: ChunkPayload
+      done(value: Payload | null, error: ErrorRecord | null): void
+    }
   | { readonly type: 'yield' | 'resume'; readonly callId: number }
 
 /** Carries the replicas' own messages between members that are in each other's view. */

@@ -4,7 +4,7 @@ import { createTaskInterest } from './interest.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
-import { createServiceSlots, createWorkerHost } from './processors/index.ts'
+import { createWorkerHost } from './processors/index.ts'
 import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -29,13 +29,7 @@ export async function openRoomMesh(
   try {
     transport = await platform.createTransport(invite)
     if (wrapTransport !== undefined) transport = wrapTransport(transport)
-    room = await openRoom({
-      invite,
-      transport,
-      clock: platform.clock,
-      openChunkDisk: platform.openChunkDisk,
-      ...kept,
-    })
+    room = await openRoom({ invite, transport, clock: platform.clock, ...kept })
     await whenOnline(transport, signal)
   } catch (error) {
     if (room !== null) await room.leave()
@@ -96,12 +90,6 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     operations,
     resultForm: 'packed',
   })
-  const services = createServiceSlots({
-    peer: self,
-    startWorker: () => platform.startWorker(),
-    operations,
-    resultForm: 'packed',
-  })
   const runtime = createRuntime({
     self,
     epoch: room.epoch,
@@ -109,7 +97,6 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     name: options.name ?? platform.name,
     clock: turnClock(clock),
     host,
-    serviceHost: services,
     network,
     replica,
     onBug: reportBug,
@@ -122,7 +109,6 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     room: room.invite.room,
     interest: createTaskInterest(runtime),
     host,
-    services,
     lending: host,
     defaults: options.defaults ?? {},
     health: () => room.health(),

@@ -12,7 +12,6 @@ import {
   type Transport,
   type ViewEvent,
 } from '@shoal/scheduler'
-import type { Wanted } from '../chunks/transfers.ts'
 import { limits } from '../limits.ts'
 import type { Refusal } from '../room.types.ts'
 import { createBulk } from '../wire/bulk.ts'
@@ -55,10 +54,6 @@ export interface PeersHooks {
   onReplica(from: PeerId, message: Uint8Array): void
   onWanted(from: PeerId, request: number, hash: OperationHash): void
   onOperation(from: PeerId, request: number, text: OperationText | null): void
-  onPieceWanted(from: PeerId, wanted: Wanted): void
-  onPiece(from: PeerId, request: number, bytes: Uint8Array | null): void
-  /** A link to the peer was made (again), broke, or the peer is gone: see `list` and `session`. */
-  onReach(peer: PeerId): void
   onRefused(refusal: Refusal): void
   /** This peer comes back at a higher epoch; nobody has heard of it yet. */
   onEpoch(epoch: number): void
@@ -184,7 +179,7 @@ class PeerTable implements Peers {
     this.#known.delete(peer)
     one.session?.pipe.end(bannedError(peer))
     this.#view.left(peer, 'dead')
-    this.#gone(one.remote)
+    this.#tellMember(one.remote, false)
     this.#dialer.failed(one.address)
   }
 
@@ -298,7 +293,6 @@ class PeerTable implements Peers {
     this.#tellMember(remote, true)
     session.sendPeers(this.#hints(remote))
     if (isNew) this.#introduce(remote, address)
-    this.#options.hooks.onReach(remote.peer)
     pipe.release()
   }
 
@@ -370,8 +364,6 @@ class PeerTable implements Peers {
       },
       onWanted: (request, hash) => hooks.onWanted(peer, request, hash),
       onOperation: (request, text) => hooks.onOperation(peer, request, text),
-      onPieceWanted: (wanted) => hooks.onPieceWanted(peer, wanted),
-      onPiece: ifCurrent((request, bytes) => hooks.onPiece(peer, request, bytes)),
       onTicket: (ticket) => this.#door.onTicket(ticket, session().bulk),
       onRefusedBy: ifCurrent((code, message, fence) => {
         if (code !== 'E_EPOCH_STALE') return
@@ -393,7 +385,6 @@ class PeerTable implements Peers {
     const one = this.#known.get(peer)
     if (one === undefined || this.#isLeaving) return
     one.session = null
-    this.#options.hooks.onReach(peer)
     this.#view.linkLost(peer, reason === 'bye')
     if (this.#known.has(peer)) this.#dialer.again(address)
   }
@@ -405,7 +396,7 @@ class PeerTable implements Peers {
     this.#known.delete(peer)
     this.#fences.raise(peer, one.remote.epoch)
     one.session?.pipe.end(staleError(one.remote, one.remote.epoch))
-    this.#gone(one.remote)
+    this.#tellMember(one.remote, false)
     this.#dialer.failed(one.address)
   }
 
@@ -417,12 +408,7 @@ class PeerTable implements Peers {
     if (cause === 'left') this.#fences.raise(peer, one.remote.epoch)
     one.session?.close()
     this.#view.left(peer, cause)
-    this.#gone(one.remote)
-  }
-
-  #gone(remote: Remote): void {
-    this.#tellMember(remote, false)
-    this.#options.hooks.onReach(remote.peer)
+    this.#tellMember(one.remote, false)
   }
 
   #tellMember(remote: Remote, isPresent: boolean): void {

@@ -15,6 +15,7 @@ import {
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { packBody, unpackBody } from '../wire/body.ts'
+import { readChunkNeeds, writeChunkNeeds } from '../wire/chunk-messages.ts'
 import {
   asBoolean,
   asId,
@@ -55,8 +56,10 @@ export function packSpecs(specs: readonly TaskSpec[], job: JobId): Uint8Array {
   const rows = specs.map((spec) => {
     const args = packOrNull(spec.args) ?? empty
     const row: unknown[] = [spec.no, operations.indexOf(spec.operation), options.indexOf(spec.options), args]
-    const { needs, parent } = spec
-    if (needs.length > 0 || parent !== null) row.push(needs.length > 0 ? writeNeeds(needs, job) : 0)
+    const { needs, chunks, parent } = spec
+    const hasNeeds = needs.length > 0 || chunks !== undefined
+    if (hasNeeds || parent !== null)
+      row.push(hasNeeds ? [...writeNeeds(needs, job), ...writeChunkNeeds(chunks)] : 0)
     if (parent !== null) row.push([parent.no, parent.attempt, parent.seq])
     return row
   })
@@ -98,12 +101,18 @@ export function unpackSpecBatch(bytes: Uint8Array, job: JobId): SpecBatch {
       no: readNo(row[0]),
       operation: pick(operations, row[1]),
       args: readPayload(row[3]),
-      needs: row[4] === undefined || row[4] === 0 ? noNeeds : readNeeds(row[4], job),
+      ...(row[4] === undefined || row[4] === 0 ? withoutNeeds : readAllNeeds(row[4], job)),
       options: pick(options, row[2]),
       parent: row[5] === undefined ? null : readParent(row[5]),
     }
   }
   return { type: 'specs', specs: asList(rows, rowsMax, 'specifications', readSpec) }
+}
+
+const withoutNeeds = Object.freeze({ needs: noNeeds })
+
+function readAllNeeds(value: unknown, job: JobId): Pick<TaskSpec, 'needs' | 'chunks'> {
+  return { needs: readNeeds(value, job), ...readChunkNeeds(value) }
 }
 
 /** Packs outcomes of one epoch; a value that cannot be packed becomes a failure that says so. */

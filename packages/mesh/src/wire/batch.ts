@@ -69,6 +69,12 @@ export function splitMessage(message: Message): readonly Message[] {
       return parts(message.attempts, smallEntry).map((attempts) => ({ ...message, attempts }))
     case 'submitted':
       return parts(message.accepted, smallEntry).map((accepted) => ({ ...message, accepted }))
+    case 'holds': {
+      const lists = parts(message.chunks, (one) => 80 + one.id.length)
+      return lists.map((chunks) => ({ ...message, chunks, isAll: message.isAll && lists.length === 1 }))
+    }
+    case 'free':
+      return parts(message.chunks, (id) => 2 + id.length).map((chunks) => ({ ...message, chunks }))
     case 'watch':
       return parts(message.nos, smallEntry).map((nos) => ({ ...message, nos }))
     case 'cancel': {
@@ -182,13 +188,13 @@ function assignmentBytes(task: {
   readonly args: Payload
   readonly inputs: readonly { readonly value: Payload }[]
 }): number {
-  let bytes = 12 + sizeOf(task.args)
+  let bytes = 24 + sizeOf(task.args)
   for (const input of task.inputs) bytes += 8 + sizeOf(input.value)
   return bytes
 }
 
 function resultBytes(result: AttemptResult): number {
-  return 12 + outcomeBytes(result.outcome)
+  return 24 + outcomeBytes(result.outcome)
 }
 
 function outcomeBytes(outcome: AttemptResult['outcome'] | Outcome): number {

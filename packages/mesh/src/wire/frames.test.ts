@@ -51,8 +51,6 @@ function createBench(role: 'member' | 'contributor' = 'member'): Bench {
     onPeers: ignore,
     onWanted: ignore,
     onOperation: ignore,
-    onPieceWanted: ignore,
-    onPiece: ignore,
     onTicket: ignore,
     onRefusedBy: ignore,
     onGoodbye: ignore,
@@ -264,8 +262,3 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
 async function flood(bench: Bench, _seq: number, message: readonly unknown[]): Promise<void> {
   void bench.frame(frameTypes.messages, messagesBody(message))
 }
-
-test('[WP1] each kind of frame has a number of its own', () => {
-  const numbers = Object.values(frameTypes)
-  expect(new Set(numbers).size).toBe(numbers.length)
-})

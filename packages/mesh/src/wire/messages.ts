@@ -1,8 +1,12 @@
 import {
+  type Assignment,
+  type AssignmentInput,
   type AttemptRef,
+  type AttemptResult,
   type JobId,
   type Message,
   type MessageOf,
+  type OperationHash,
   type OutcomeRecord,
   type PeerId,
   type ProcessorId,
@@ -12,13 +16,12 @@ import {
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import {
-  readAssignments,
-  readRefs,
-  readResults,
-  writeAssignments,
-  writeRefs,
-  writeResults,
-} from './attempts.ts'
+  readChunkId,
+  readChunkMessage,
+  readChunkNeeds,
+  writeChunkMessage,
+  writeChunkNeeds,
+} from './chunk-messages.ts'
 import { asServiceId, readServiceMessage, writeServiceMessage } from './services.ts'
 import {
   asBoolean,
@@ -36,11 +39,14 @@ import {
 } from './validate.ts'
 import {
   asFlat,
+  readAttemptOutcome,
+  readDuration,
   readNeeds,
   readNo,
   readOptions,
   readOutcome,
   readPayload,
+  writeAttemptOutcome,
   writeNeeds,
   writeOptions,
   writeOutcome,
@@ -65,6 +71,10 @@ const codes = {
   outcomes: 15,
   cancel: 16,
   service: 17,
+  holds: 20,
+  free: 21,
+  want: 22,
+  located: 23,
 } as const satisfies Record<Message['type'], number>
 
 const typeOf: ReadonlyMap<unknown, Message['type']> = new Map(
@@ -84,7 +94,7 @@ export function writeMessage(message: Message): readonly unknown[] {
     case 'profile':
       return writeProfile(message)
     case 'assign':
-      return [code, message.job, message.epoch, ...writeAssignments(message.tasks)]
+      return writeAssign(message)
     case 'revoke':
     case 'abort':
     case 'commit':
@@ -95,10 +105,10 @@ export function writeMessage(message: Message): readonly unknown[] {
     case 'stale':
       return [code, message.job, message.epoch]
     case 'results':
-      return [code, message.job, message.epoch, writeResults(message.results)]
+      return [code, message.job, message.epoch, message.results.map(writeResult)]
     case 'holdings': {
       const running = message.running.flatMap((one) => [one.no, one.attempt, one.processor])
-      const results = writeResults(message.results)
+      const results = message.results.map(writeResult)
       return [code, message.job, message.epoch, running, results, writeRefs(message.unknown)]
     }
     case 'submit':
@@ -115,6 +125,11 @@ export function writeMessage(message: Message): readonly unknown[] {
       return [code, message.job, message.nos, fitText(message.reason)]
     case 'service':
       return [code, message.service, writeServiceMessage(message.body)]
+    case 'holds':
+    case 'free':
+    case 'want':
+    case 'located':
+      return [code, ...writeChunkMessage(message)]
   }
 }
 
@@ -130,11 +145,8 @@ export function readMessage(value: unknown, from: PeerId): Message {
       throw schemaError('the type of a message', 'a known number', value[0])
     case 'profile':
       return readProfile(value, from)
-    case 'assign': {
-      const [, job, epoch, processors, operations, rows, extras] = asTuple(value, 7, type)
-      const tasks = readAssignments(processors, operations, rows, extras)
-      return { type, job: readJob(job), epoch: readEpoch(epoch), tasks }
-    }
+    case 'assign':
+      return readAssign(value)
     case 'revoke':
     case 'abort':
     case 'commit':
@@ -180,6 +192,11 @@ export function readMessage(value: unknown, from: PeerId): Message {
       const service = asServiceId(id)
       return { type, service, body: readServiceMessage(body, service) }
     }
+    case 'holds':
+    case 'free':
+    case 'want':
+    case 'located':
+      return readChunkMessage(type, value)
   }
 }
 
@@ -210,6 +227,73 @@ function readProfile(value: unknown, from: PeerId): Message {
   }
 }
 
+/** Processors and operations are written once for each message: a task then costs some 10 bytes. */
+function writeAssign(message: MessageOf<'assign'>): readonly unknown[] {
+  const processors = new Map<ProcessorId, number>()
+  const operations = new Map<OperationHash, number>()
+  const tasks = message.tasks.map((task) => [
+    task.no,
+    task.attempt,
+    numberOf(processors, task.processor),
+    numberOf(operations, task.operation),
+    task.args.pack(),
+    task.inputs.length === 0 ? 0 : task.inputs.flatMap((input) => [input.index, input.value.pack()]),
+    writeLimit(task),
+  ])
+  return [codes.assign, message.job, message.epoch, [...processors.keys()], [...operations.keys()], tasks]
+}
+
+function readAssign(value: unknown): Message {
+  const [, job, epoch, processorList, operationList, tasks] = asTuple(value, 6, 'assign')
+  const processors = asList(processorList, entriesMax, 'processors', (id) => asProcessorId(id, 'a processor'))
+  const operations = asList(operationList, entriesMax, 'operations', (id) =>
+    asOperationHash(id, 'an operation'),
+  )
+  return {
+    type: 'assign',
+    job: readJob(job),
+    epoch: readEpoch(epoch),
+    tasks: asList(tasks, entriesMax, 'tasks', (item): Assignment => {
+      const [no, attempt, processor, operation, args, inputs, timeoutMs] = asTuple(item, 7, 'a task')
+      return {
+        no: readNo(no),
+        attempt: asUint(attempt, 'an attempt'),
+        processor: pick(processors, processor, 'the processor of a task'),
+        operation: pick(operations, operation, 'the operation of a task'),
+        args: readPayload(args),
+        inputs: inputs === 0 ? noInputs : readInputs(inputs),
+        ...readLimit(timeoutMs),
+      }
+    }),
+  }
+}
+
+/** The deadline alone, or with the chunk that is made again. */
+function writeLimit({ timeoutMs, remakes }: Assignment): unknown {
+  const limitMs = Math.min(timeoutMs, limits.durationMsMax)
+  return remakes === undefined ? limitMs : [limitMs, remakes]
+}
+
+function readLimit(value: unknown): Pick<Assignment, 'timeoutMs' | 'remakes'> {
+  if (!Array.isArray(value)) return { timeoutMs: readDuration(value) }
+  const [limitMs, remakes] = asTuple(value, 2, 'a deadline')
+  return { timeoutMs: readDuration(limitMs), remakes: readChunkId(remakes) }
+}
+
+const noInputs: readonly AssignmentInput[] = Object.freeze([])
+
+function readInputs(value: unknown): readonly AssignmentInput[] {
+  const flat = asFlat(value, 2, 'inputs')
+  const inputs: AssignmentInput[] = []
+  for (let at = 0; at < flat.length; at += 2) {
+    inputs.push({
+      index: asUint(flat[at], 'the index of an input', 65_535),
+      value: readPayload(flat[at + 1]),
+    })
+  }
+  return inputs
+}
+
 function readHoldings(value: unknown): Message {
   const [, job, epoch, runningList, results, unknown] = asTuple(value, 6, 'holdings')
   const flat = asFlat(runningList, 3, 'running')
@@ -237,7 +321,7 @@ function writeSubmit(message: MessageOf<'submit'>): readonly unknown[] {
     one.seq,
     one.operation,
     one.args.pack(),
-    writeNeeds(one.needs, job),
+    [...writeNeeds(one.needs, job), ...writeChunkNeeds(one.chunks)],
     writeOptions(one.options),
   ])
   return [codes.submit, job, parent.no, parent.attempt, requests]
@@ -257,6 +341,7 @@ function readSubmit(value: unknown): Message {
         operation: asOperationHash(operation, 'an operation'),
         args: readPayload(args),
         needs: readNeeds(needs, job),
+        ...readChunkNeeds(needs),
         options: readOptions(options),
       }
     }),
@@ -274,9 +359,38 @@ function readSubmitted(value: unknown): Message {
   return { type: 'submitted', job: readJob(job), parent, accepted: pairs }
 }
 
+function writeResult(result: AttemptResult): readonly unknown[] {
+  return [result.no, result.attempt, result.ranMs, writeAttemptOutcome(result.outcome)]
+}
+
+function readResults(value: unknown): readonly AttemptResult[] {
+  return asList(value, entriesMax, 'results', (item) => {
+    const [no, attempt, ranMs, outcome] = asTuple(item, 4, 'a result')
+    return {
+      no: readNo(no),
+      attempt: asUint(attempt, 'an attempt'),
+      outcome: readAttemptOutcome(outcome),
+      ranMs: asNumber(ranMs, 'ranMs', 0, Number.MAX_SAFE_INTEGER),
+    }
+  })
+}
+
 function readRecord(value: unknown): OutcomeRecord {
   const [no, outcome] = asTuple(value, 2, 'an outcome record')
   return { no: readNo(no), outcome: readOutcome(outcome) }
+}
+
+function writeRefs(refs: readonly AttemptRef[]): readonly number[] {
+  return refs.flatMap((ref) => [ref.no, ref.attempt])
+}
+
+function readRefs(value: unknown): readonly AttemptRef[] {
+  const flat = asFlat(value, 2, 'attempts')
+  const refs: AttemptRef[] = []
+  for (let at = 0; at < flat.length; at += 2) {
+    refs.push({ no: readNo(flat[at]), attempt: asUint(flat[at + 1], 'an attempt') })
+  }
+  return refs
 }
 
 function readNos(value: unknown): readonly number[] {
@@ -289,6 +403,19 @@ function readJob(value: unknown): JobId {
 
 function readEpoch(value: unknown): number {
   return asUint(value, 'an epoch')
+}
+
+function numberOf<T>(numbers: Map<T, number>, value: T): number {
+  const known = numbers.get(value)
+  if (known !== undefined) return known
+  numbers.set(value, numbers.size)
+  return numbers.size - 1
+}
+
+function pick<T>(table: readonly T[], index: unknown, where: string): T {
+  const value = typeof index === 'number' ? table[index] : undefined
+  if (value === undefined) throw schemaError(where, `an index below ${table.length}`, index)
+  return value
 }
 
 /** A peer speaks for itself only. */

@@ -2,6 +2,7 @@ import {
   type AttemptOutcome,
   defaultTaskOptions,
   type ErrorRecord,
+  isChunkReference,
   type JobId,
   type Need,
   noNeeds,
@@ -9,6 +10,7 @@ import {
   PackedPayload,
   type Payload,
   type ProcessorKind,
+  readChunkReference,
   type Scope,
   type TaskOptionsRecord,
 } from '@shoal/scheduler'
@@ -37,10 +39,11 @@ export function readNo(value: unknown): number {
 }
 
 export function readPayload(value: unknown): Payload {
-  return new PackedPayload(asBytes(value, 'a payload'))
+  const bytes = asBytes(value, 'a payload')
+  return isChunkReference(bytes) ? readChunkReference(bytes) : new PackedPayload(bytes)
 }
 
-/** How an attempt ended: bytes = done, 0 = lost, 1 = refused, `[2, reason]` = cancelled, `[3, error]` = failed. */
+/** How an attempt ended: bytes = done, 0 = lost, 1 = refused, `[2, reason]` = cancelled, `[3, error]` = failed, `[4, error]` = unfed. */
 export function writeAttemptOutcome(outcome: AttemptOutcome): unknown {
   switch (outcome.status) {
     case 'done':
@@ -53,17 +56,20 @@ export function writeAttemptOutcome(outcome: AttemptOutcome): unknown {
       return [2, fitText(outcome.reason)]
     case 'failed':
       return [3, writeError(outcome.error, 0)]
+    case 'unfed':
+      return [4, writeError(outcome.error, 0)]
   }
 }
 
 export function readAttemptOutcome(value: unknown): AttemptOutcome {
-  if (value instanceof Uint8Array) return { status: 'done', value: new PackedPayload(value) }
+  if (value instanceof Uint8Array) return { status: 'done', value: readPayload(value) }
   if (value === 0) return { status: 'lost' }
   if (value === 1) return { status: 'refused' }
   const [kind, content] = asTuple(value, 2, 'how an attempt ended')
   if (kind === 2) return { status: 'cancelled', reason: asText(content, 'a reason') }
   if (kind === 3) return { status: 'failed', error: readError(content, 0) }
-  throw schemaError('how an attempt ended', '0 to 3', kind)
+  if (kind === 4) return { status: 'unfed', error: readError(content, 0) }
+  throw schemaError('how an attempt ended', '0 to 4', kind)
 }
 
 /** How a task ended: `[0, bytes, processor]` = done, `[2, reason]` = cancelled, `[3, ...]` = failed. */
@@ -132,7 +138,7 @@ export function readError(value: unknown, depth: number): ErrorRecord {
 }
 
 /** Flat: index, job, number, ... The job is `null` where it is the message's own. */
-export function writeNeeds(needs: readonly Need[], job: JobId): unknown {
+export function writeNeeds(needs: readonly Need[], job: JobId): readonly unknown[] {
   return needs.flatMap((need) => [need.index, need.task.job === job ? null : need.task.job, need.task.no])
 }
 
@@ -142,6 +148,8 @@ export function readNeeds(value: unknown, job: JobId): readonly Need[] {
   const needs: Need[] = []
   for (let at = 0; at < flat.length; at += 3) {
     const other = flat[at + 1]
+    // A chunk: read apart.
+    if (other instanceof Uint8Array) continue
     needs.push({
       index: asNumber(flat[at], 'the index of a need', -1, 65_535),
       task: { job: other === null ? job : asJobId(other, 'the job of a need'), no: readNo(flat[at + 2]) },

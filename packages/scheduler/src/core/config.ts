@@ -34,6 +34,12 @@ export interface SchedulerConfig {
   readonly depthMax: number
   /** Tasks that one attempt may spawn. */
   readonly childrenMax: number
+  /** Arguments and results larger than this many bytes become chunks by themselves. */
+  readonly chunkFromBytes: number
+  /** A chunk that could not be had is tried again after this: its holder may be dead and not known to be. */
+  readonly unfedPauseMs: number
+  /** Tries in a row before a task fails for want of a chunk: longer than any detection of a death. */
+  readonly unfedMax: number
 }
 
 export const defaultConfig: SchedulerConfig = Object.freeze({
@@ -54,4 +60,7 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   batchMax: 512,
   depthMax: 64,
   childrenMax: 10_000,
+  chunkFromBytes: 65_536,
+  unfedPauseMs: 500,
+  unfedMax: 20,
 })

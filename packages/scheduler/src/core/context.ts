@@ -16,6 +16,8 @@ export class StepContext {
   isDirty = false
   /** Tasks whose end still has to reach their dependents. */
   readonly ended: TaskState[] = []
+  /** Second runs of done tasks that begin: their inputs are gathered next. */
+  readonly begun: TaskState[] = []
   readonly #effects: Effect[] = []
   readonly #loopback: Message[] = []
   readonly #assigns = new Map<PeerId, Map<JobState, Assignment[]>>()

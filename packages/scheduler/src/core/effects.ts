@@ -1,3 +1,5 @@
+import type { ChunkId, ChunkPayload } from '../model/chunk.ts'
+import type { ErrorRecord } from '../model/errors.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from '../model/ids.ts'
 import type { AssignmentInput, AttemptRef, Message } from '../model/message.ts'
 import type { Payload, RangeItems } from '../model/payload.ts'
@@ -19,6 +21,8 @@ export interface Call {
   readonly inputs: readonly AssignmentInput[]
   /** 0 = no limit. A call with a limit is always executed alone. */
   readonly timeoutMs: number
+  /** The lost chunk that the result is to make again. Absent: a big result becomes a new one. */
+  readonly remakes?: ChunkId
   /** The peer to ask for the operation's code when it is not known here. */
   readonly owner: PeerId
 }
@@ -56,6 +60,18 @@ export type Effect =
   | { readonly type: 'send'; readonly to: PeerId; readonly message: Message }
   /** Run these in order on one local processor; each ends in exactly one `calls-ended` entry. */
   | { readonly type: 'execute'; readonly processor: ProcessorId; readonly calls: readonly Call[] }
+  /** Bring these chunks here for a call to come; ends in one `chunks-gathered`. */
+  | { readonly type: 'gather'; readonly callId: number; readonly chunks: readonly ChunkPayload[] }
+  | { readonly type: 'stop-gather'; readonly callId: number }
+  /** Nobody needs the copy that is here. */
+  | { readonly type: 'drop-chunk'; readonly chunk: ChunkId }
+  /** The answer to `chunk-asked`: who has it, or why nobody ever will. */
+  | {
+      readonly type: 'chunk-located'
+      readonly chunk: ChunkId
+      readonly holders: readonly PeerId[]
+      readonly error: ErrorRecord | null
+    }
   /** Stop these (the processor may have to be replaced). Each still ends in `calls-ended`. */
   | { readonly type: 'abort-calls'; readonly processor: ProcessorId; readonly calls: readonly number[] }
   /** Replicate: lane records into this peer's lane, job records into the job's document. */

@@ -1,6 +1,8 @@
+import { ChunkPayload } from '../model/chunk.ts'
 import { errorRecord } from '../model/errors.ts'
 import { type TaskRef, taskIdOf } from '../model/ids.ts'
 import type { Outcome } from '../model/task.ts'
+import { endRemake, needChunk, noteResultChunk, unneedChunks } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { covers, eachOutcome, outcomeAt } from './slices.ts'
 import { isFinal, type JobState, refOf, type TaskState } from './state.ts'
@@ -11,6 +13,11 @@ export function settleEnded(ctx: StepContext): void {
   const jobs = new Set<JobState>()
   for (let task = ctx.ended.shift(); task !== undefined; task = ctx.ended.shift()) {
     const outcome = task.outcome as Outcome
+    if (task.remakes !== null) {
+      endRemake(ctx, task, outcome)
+      continue
+    }
+    noteResultChunk(ctx, outcome)
     if (task.job.isMine && task.outcomeBy === null) {
       task.outcomeEpoch = task.job.claim.epoch
       task.outcomeBy = ctx.state.self
@@ -21,6 +28,8 @@ export function settleEnded(ctx: StepContext): void {
     const dependents = task.dependents
     task.dependents = null
     if (dependents !== null) for (const dependent of dependents) feed(ctx, dependent, task)
+    // Only now: a dependent may need what this task did.
+    if (task.chunks !== null) unneedChunks(ctx, task)
     jobs.add(task.job)
   }
   for (const job of jobs) endJobIfComplete(ctx, job)
@@ -65,6 +74,7 @@ export function feed(ctx: StepContext, dependent: TaskState, input: TaskState): 
     if (index < 0) continue
     dependent.inputs ??= []
     dependent.inputs.push({ index, value: outcome.value })
+    if (outcome.value instanceof ChunkPayload) needChunk(ctx, dependent, outcome.value)
   }
   dependent.pendingNeeds--
   if (dependent.pendingNeeds === 0 && !dependent.job.isAdopting) makeReady(ctx, dependent)

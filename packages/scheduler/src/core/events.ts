@@ -1,3 +1,5 @@
+import type { ChunkId, ChunkPayload } from '../model/chunk.ts'
+import type { ErrorRecord } from '../model/errors.ts'
 import type { JobId, OperationHash, PeerId, TaskRef } from '../model/ids.ts'
 import type { AttemptOutcome, AttemptRef, Message, SliceOutcome, SpawnRequest } from '../model/message.ts'
 import type { RangeItems } from '../model/payload.ts'
@@ -74,6 +76,31 @@ export type Event =
   | { readonly type: 'body-resumed'; readonly at: number; readonly callId: number }
   /** Calls given to `execute` ended. */
   | { readonly type: 'calls-ended'; readonly at: number; readonly ended: readonly CallEnded[] }
+  /** What `gather` asked for is here, or cannot be had. */
+  | {
+      readonly type: 'chunks-gathered'
+      readonly at: number
+      readonly callId: number
+      readonly error: ErrorRecord | null
+    }
+  /** A handle to a chunk was made here (a value was put, or a reference arrived), and let go of. */
+  | { readonly type: 'chunk-opened'; readonly at: number; readonly chunk: ChunkPayload }
+  | { readonly type: 'chunk-released'; readonly at: number; readonly chunk: ChunkId }
+  /** Somebody here wants the bytes of a chunk: answered by one `chunk-located`. */
+  | {
+      readonly type: 'chunk-asked'
+      readonly at: number
+      readonly chunk: ChunkPayload
+      /** Those told before did not have it. */
+      readonly isAgain: boolean
+    }
+  /** A copy came to be here, or went, by the store's word. */
+  | {
+      readonly type: 'chunk-stored'
+      readonly at: number
+      readonly chunk: ChunkId
+      readonly isHeld: boolean
+    }
   /** The processors of this peer, all of them. */
   | {
       readonly type: 'processors-changed'

@@ -1,4 +1,6 @@
+import { ChunkPayload } from '../model/chunk.ts'
 import { type Claim, isNewerClaim } from '../model/claim.ts'
+import type { ErrorRecord } from '../model/errors.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId } from '../model/ids.ts'
 import type {
   AttemptOutcome,
@@ -12,6 +14,7 @@ import type { StepContext } from './context.ts'
 import { Deque } from './deque.ts'
 import type { Call } from './effects.ts'
 import type { CallEnded } from './events.ts'
+import { chunksOf, dropIfUnused, gather, keepResult, tellHolds } from './holder.ts'
 import type {
   ExecutorJob,
   ExecutorProcessor,
@@ -57,7 +60,8 @@ function newerOf(left: Claim | null, right: Claim | null): Claim | null {
 
 export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'assign'>): void {
   if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
-  const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
+  const { executor } = ctx.state
+  const job = executor.jobs.get(message.job) as ExecutorJob
   const touched = new Set<ProcessorId>()
   for (const task of message.tasks) {
     const held = job.held.get(task.attempt)
@@ -77,21 +81,28 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
       continue
     }
     const callId = ctx.state.executor.nextCallId++
-    const { no, attempt, operation, args, inputs, timeoutMs } = task
+    const { no, attempt, operation, args, inputs, timeoutMs, remakes } = task
     const items = 'items' in task ? (task as SliceAssignment).items : null
     const owner = from
-    const call = { callId, job: message.job, no, attempt, operation, args, items, inputs, timeoutMs, owner }
+    const plain = { callId, job: message.job, no, attempt, operation, args, items, inputs, timeoutMs, owner }
+    const call: Call = remakes === undefined ? plain : { ...plain, remakes }
+    const chunks = chunksOf(task)
     const entry: HeldAttempt = {
       call,
       processor: task.processor,
       epoch: message.epoch,
-      phase: 'queued',
+      phase: chunks.length === 0 ? 'queued' : 'gathering',
       isYielded: false,
       slotMs: 0,
       result: null,
       endedAt: 0,
     }
     job.held.set(attempt, entry)
+    if (chunks.length > 0) {
+      executor.calls.set(callId, entry)
+      gather(ctx, call, chunks)
+      continue
+    }
     processor.queue.push(entry)
     touched.add(task.processor)
   }
@@ -137,7 +148,7 @@ export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): voi
   let count = 0
   for (const { callId, outcome, ranMs } of ended) {
     const held = executor.calls.get(callId)
-    if (held === undefined) continue
+    if (held === undefined || held.phase === 'gathering') continue
     executor.calls.delete(callId)
     touched.add(held.processor)
     const { operation } = held.call
@@ -188,7 +199,11 @@ function endHeld(ctx: StepContext, held: HeldAttempt, outcome: CallEnded['outcom
     outcome.status === 'sliced' ? { no, attempt, outcome, ranMs } : { no, attempt, outcome, ranMs }
   ctx.state.executor.submitting.get(held.call.job)?.delete(held.call.attempt)
   const job = ctx.state.executor.jobs.get(held.call.job)
-  if (job?.held.has(attempt) === true) tellResult(ctx, job.owner, held.call.job, job.epoch, held)
+  const isWanted = job?.held.has(attempt) === true
+  if (isWanted) tellResult(ctx, job.owner, held.call.job, job.epoch, held)
+  if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) return
+  if (isWanted) keepResult(ctx, outcome.value, job.owner)
+  else dropIfUnused(ctx, outcome.value.ref.id)
 }
 
 /** Tells the owner; one elsewhere knows no slices, and gets the results of the tasks. */
@@ -234,6 +249,24 @@ function countOf({ items }: Call): number {
   return items === null ? 1 : items.count
 }
 
+/** The chunks of an attempt are here, or cannot be had: it takes its place in the queue, or goes back. */
+export function onChunksGathered(ctx: StepContext, callId: number, error: ErrorRecord | null): void {
+  const { executor } = ctx.state
+  const held = executor.calls.get(callId)
+  if (held?.phase !== 'gathering') return
+  executor.calls.delete(callId)
+  const processor = executor.processors.get(held.processor)
+  if (error !== null) endHeld(ctx, held, { status: 'unfed', error }, 0)
+  else if (processor === undefined) endHeld(ctx, held, { status: 'refused' }, 0)
+  else {
+    held.phase = 'queued'
+    processor.queue.push(held)
+    dispatch(ctx, held.processor)
+    return
+  }
+  ctx.emit({ type: 'stop-gather', callId })
+}
+
 /** A body waits for other tasks, or goes on after that: only the count of busy slots changes. */
 export function onYield(ctx: StepContext, callId: number, isYielded: boolean): void {
   const held = ctx.state.executor.calls.get(callId)
@@ -254,8 +287,8 @@ export function onRevoke(ctx: StepContext, from: PeerId, message: MessageOf<'rev
   const given: AttemptRef[] = []
   for (const { no, attempt } of message.attempts) {
     const held = job.held.get(attempt)
-    if (held?.phase !== 'queued') continue
-    dropQueued(job, held)
+    if (held?.phase !== 'queued' && held?.phase !== 'gathering') continue
+    dropQueued(ctx, job, held)
     if (from === ctx.state.self) given.push({ no, attempt })
     else given.push(...refsOf(held.call))
   }
@@ -277,13 +310,16 @@ function stopAttempts(ctx: StepContext, job: ExecutorJob, attempts: readonly Att
       calls.push(held.call.callId)
       running.set(held.processor, calls)
     }
-    if (held.phase === 'queued') dropQueued(job, held)
+    if (held.phase === 'queued' || held.phase === 'gathering') dropQueued(ctx, job, held)
     else job.held.delete(attempt)
   }
   for (const [processor, calls] of running) ctx.emit({ type: 'abort-calls', processor, calls })
 }
 
-function dropQueued(job: ExecutorJob, held: HeldAttempt): void {
+function dropQueued(ctx: StepContext, job: ExecutorJob, held: HeldAttempt): void {
+  const { callId } = held.call
+  if (held.phase === 'gathering') ctx.state.executor.calls.delete(callId)
+  if (chunksOf(held.call).length > 0) ctx.emit({ type: 'stop-gather', callId })
   held.phase = 'ended'
   job.held.delete(held.call.attempt)
 }
@@ -301,6 +337,7 @@ export function onAdopt(ctx: StepContext, from: PeerId, message: MessageOf<'adop
   if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
   const job = ctx.state.executor.jobs.get(message.job) as ExecutorJob
   tellHoldings(ctx, from, message.job, message.epoch, [...job.held.values()], [])
+  tellHolds(ctx, from)
 }
 
 export function onAudit(ctx: StepContext, from: PeerId, message: MessageOf<'audit'>): void {

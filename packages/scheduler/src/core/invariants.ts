@@ -92,7 +92,8 @@ function checkExecutor(state: SchedulerState): void {
   const running = new Map<string, number>()
   for (const [callId, held] of state.executor.calls) {
     assert(held.call.callId === callId, `Call ${callId} is filed under another number`)
-    if (!held.isYielded) running.set(held.processor, (running.get(held.processor) ?? 0) + 1)
+    if (!held.isYielded && held.phase === 'running')
+      running.set(held.processor, (running.get(held.processor) ?? 0) + 1)
   }
   for (const [id, processor] of state.executor.processors) {
     const count = running.get(id) ?? 0

@@ -4,6 +4,7 @@ import { type JobId, nestedBase, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { RangeItems } from '../model/payload.ts'
 import type { TaskSpec } from '../model/task.ts'
 import { hash32 } from '../policy/own.ts'
+import { needSpecChunks } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { feed } from './ended.ts'
 import { covers } from './slices.ts'
@@ -37,6 +38,7 @@ export function openJob(ctx: StepContext, id: JobId, name: string, creator: Peer
     tasks: [],
     nested: new Map(),
     children: new Map(),
+    remakes: new Map(),
     total: 0,
     done: 0,
     failed: 0,
@@ -69,6 +71,7 @@ export function addTask(
   const watched = ctx.state.foreignWatches.get(job.id)
   if (watched !== undefined)
     for (let no = spec.no; no < spec.no + task.count; no++) if (watched.delete(no)) task.isWatched = true
+  needSpecChunks(ctx, task)
   adoptOrphans(ctx, task)
   return task
 }

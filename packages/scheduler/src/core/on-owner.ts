@@ -1,10 +1,14 @@
-import { errorRecord } from '../model/errors.ts'
+import { ChunkPayload } from '../model/chunk.ts'
+import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type JobId, type PeerId, peerOfProcessor, taskIdOf } from '../model/ids.ts'
 import type { AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
+import type { Payload } from '../model/payload.ts'
+import { noteCopies } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { requeue, unresolved } from './jobs.ts'
 import { dissolve, isolate, split } from './slices.ts'
 import {
+  attemptedTask,
   isFinal,
   type JobState,
   type ProcessorState,
@@ -150,7 +154,7 @@ function dissolveLost(ctx: StepContext, slice: TaskState, why: string): void {
 }
 
 function applyResult(ctx: StepContext, job: JobState, from: PeerId, result: AttemptResult): void {
-  const task = taskAt(job, result.no)
+  const task = attemptedTask(job, result.no, result.attempt)
   if (task === undefined) return
   if (isFinal(task.status)) {
     tellRefused(ctx, task, 'E_ALREADY_DONE', from)
@@ -198,8 +202,17 @@ function endAttempt(
   processor: ProcessorState | null,
   { attempt, outcome, ranMs }: AttemptResult,
 ): void {
+  if (outcome.status === 'done' || outcome.status === 'failed') {
+    noteCopies(ctx, task, from)
+    task.unfed = 0
+  }
   switch (outcome.status) {
     case 'done':
+      if (isForeignChunk(task, from, outcome.value)) {
+        const text = `Cannot take a chunk from ${from} as the result of task "${taskIdOf(refOf(task))}" as it must be one of its own: current value is another peer's`
+        failTask(ctx, task, errorRecord('E_CHUNK_REF', text), from)
+        return
+      }
       if (processor !== null) {
         ctx.ran(task.spec.operation, processor.record, ranMs, 1)
         processor.peer.tasksDone++
@@ -216,14 +229,7 @@ function endAttempt(
         makeRetry(ctx, task, retryBackoffMs, outcome.error.message)
         return
       }
-      const { error } = outcome
-      makeEnded(ctx, task, {
-        status: 'failed',
-        error,
-        origin: refOf(task),
-        attempts: task.executions,
-        peer: from,
-      })
+      failTask(ctx, task, outcome.error, from)
       return
     }
     case 'lost':
@@ -233,7 +239,35 @@ function endAttempt(
     case 'refused':
       refuseAttempt(ctx, task)
       return
+    case 'unfed':
+      starveAttempt(ctx, task, outcome.error, from)
+      return
   }
+}
+
+function failTask(ctx: StepContext, task: TaskState, error: ErrorRecord, from: PeerId): void {
+  makeEnded(ctx, task, {
+    status: 'failed',
+    error,
+    origin: refOf(task),
+    attempts: task.executions,
+    peer: from,
+  })
+}
+
+/** A peer names chunks for its own values only, and for the lost one that it was asked to make again. */
+function isForeignChunk(task: TaskState, from: PeerId, value: Payload): boolean {
+  if (!(value instanceof ChunkPayload)) return false
+  return value.ref.home !== from && value.ref.id !== task.remakes
+}
+
+/** A chunk could not be had: its holder is most likely gone and not known to be, so it is tried for a while. */
+function starveAttempt(ctx: StepContext, task: TaskState, error: ErrorRecord, from: PeerId): void {
+  ctx.state.story.add(ctx.state.now, task, `could not have a chunk on peer ${from}:`, error.message)
+  task.unfed++
+  const { unfedMax, unfedPauseMs } = ctx.state.config
+  if (error.code !== 'E_CHUNK_LOST' || task.unfed >= unfedMax) failTask(ctx, task, error, from)
+  else if (task.status === 'assigned') makeBackoff(ctx, task, ctx.state.now + unfedPauseMs)
 }
 
 function makeRetry(ctx: StepContext, task: TaskState, backoffMs: number, why: string): void {
@@ -344,7 +378,7 @@ function adoptRunning(
   from: PeerId,
   ref: MessageOf<'holdings'>['running'][number],
 ): void {
-  const task = taskAt(job, ref.no)
+  const task = attemptedTask(job, ref.no, ref.attempt)
   if (task !== undefined && task.status === 'assigned' && task.attempt === ref.attempt) return
   const processor = ctx.state.processors.get(ref.processor)
   const canAdopt =
@@ -358,7 +392,7 @@ function adoptRunning(
 }
 
 function currentTask(job: JobState, from: PeerId, ref: AttemptRef): TaskState | null {
-  const task = taskAt(job, ref.no)
+  const task = attemptedTask(job, ref.no, ref.attempt)
   if (task?.status !== 'assigned' || task.attempt !== ref.attempt) return null
   return task.processor?.peer.id === from ? task : null
 }

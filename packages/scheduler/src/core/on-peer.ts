@@ -2,9 +2,11 @@ import { compareIds, type PeerId } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { PeerProfile } from '../model/records.ts'
+import { loseChunksOf } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import type { EventOf } from './events.ts'
 import { setExecutorProcessors } from './executor.ts'
+import { loseKeeper } from './holder.ts'
 import { requeue } from './jobs.ts'
 import { loseAttempt } from './on-owner.ts'
 import type { PeerState, ProcessorState } from './state.ts'
@@ -66,6 +68,8 @@ function losePeer(ctx: StepContext, id: PeerId, cause: EventOf<'peer-left'>['cau
   for (const processor of [...state.processors.values()]) {
     if (processor.peer === peer) loseProcessor(ctx, processor, cause === 'dead' ? 'dead' : 'left')
   }
+  loseKeeper(ctx, id)
+  loseChunksOf(ctx, id)
   for (const job of state.jobs.values()) {
     job.adoptPending.delete(id)
     // An owner that gave this peer up is well: it gets the time to be met again.

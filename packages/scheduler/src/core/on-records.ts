@@ -1,5 +1,6 @@
 import type { PeerId } from '../model/ids.ts'
 import type { OutcomeRecord, ReplicatedRecord } from '../model/records.ts'
+import { noteResultChunk } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { armDrop, feed, tellEnd } from './ended.ts'
 import { addTask, openJob, resolveNeeds } from './jobs.ts'
@@ -148,6 +149,7 @@ function correct(ctx: StepContext, task: TaskState, by: PeerId, epoch: number, r
   task.outcomeEpoch = epoch
   task.outcomeBy = by
   ctx.state.story.add(ctx.state.now, task, 'outcome corrected by epoch', epoch)
+  noteResultChunk(ctx, record.outcome)
   tellEnd(ctx, task, record.outcome)
   for (const dependent of task.dependents ?? []) feed(ctx, dependent, task)
 }

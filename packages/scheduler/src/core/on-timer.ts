@@ -3,9 +3,11 @@ import { type JobId, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { AttemptRef } from '../model/message.ts'
 import { scopeKey } from '../model/scope.ts'
 import type { Outcome } from '../model/task.ts'
+import { auditChunks, forgetRemakes, freeResultsOf } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { armDrop } from './ended.ts'
 import { auditExecutor } from './executor.ts'
+import { auditKept } from './holder.ts'
 import { requeue } from './jobs.ts'
 import { askForProfiles } from './on-peer.ts'
 import { askForCancels, auditWatches } from './on-user.ts'
@@ -69,7 +71,9 @@ function dropJob(ctx: StepContext, id: JobId): void {
   for (const task of tasksOf(job)) {
     if (task.isWatched && task.outcome === null) ctx.settle(refOf(task), task.count, forgotten(task))
   }
+  forgetRemakes(ctx, job)
   state.jobs.delete(id)
+  freeResultsOf(ctx, job)
   state.earlyOutcomes.delete(id)
   state.tombstones.add(id)
   for (const oldest of state.tombstones) {
@@ -134,6 +138,8 @@ function audit(ctx: StepContext): void {
   auditAssigned(ctx)
   for (const job of state.jobs.values()) if (job.isMine && job.adoptPending.size > 0) askToAdopt(ctx, job)
   auditExecutor(ctx)
+  auditKept(ctx)
+  auditChunks(ctx)
   askForProfiles(ctx)
   askForCancels(ctx)
   auditWatches(ctx)
@@ -167,6 +173,7 @@ export function armAudit(state: SchedulerState): void {
 function hasOpenBusiness(state: SchedulerState): boolean {
   if (state.hasHeldBack) return true
   if (state.peers.size < 2) return false
+  if (state.kept.size > 0 || state.wishes.size > 0 || state.releases.size > 0) return true
   if (state.foreignWatches.size > 0 || state.cancels.length > 0 || state.executor.submitting.size > 0)
     return true
   for (const processor of state.processors.values()) {

@@ -9,7 +9,16 @@ import type { EventOf } from './events.ts'
 import { addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
 import { cancelChildren, cancelTask, takeOut } from './on-owner.ts'
 import { dissolve, outcomeAt, specsOf } from './slices.ts'
-import { findTask, isFinal, type JobState, refOf, type TaskState, taskAt, tasksOf } from './state.ts'
+import {
+  attemptedTask,
+  findTask,
+  isFinal,
+  type JobState,
+  refOf,
+  type TaskState,
+  taskAt,
+  tasksOf,
+} from './state.ts'
 import { addOpenChildren, makeEnded } from './transitions.ts'
 
 /** Cancels are repeated this often towards an owner elsewhere. */
@@ -150,8 +159,8 @@ export function onChildrenSpawned(ctx: StepContext, event: EventOf<'children-spa
 export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'submit'>): void {
   const job = ctx.state.jobs.get(message.job)
   if (job?.isMine !== true || job.isAdopting) return
-  const parent = taskAt(job, message.parent.no)
   const { attempt } = message.parent
+  const parent = attemptedTask(job, message.parent.no, attempt)
   if (parent?.status !== 'assigned' || parent.attempt !== attempt || parent.count > 1) {
     ctx.attempt('abort', from, job.id, job.claim.epoch, message.parent)
     return
@@ -163,13 +172,14 @@ export function onSubmit(ctx: StepContext, from: PeerId, message: MessageOf<'sub
   }
   const specs: TaskSpec[] = []
   const accepted: { seq: number; no: number }[] = []
-  for (const { seq, operation, args, needs, options } of message.requests) {
+  for (const { seq, operation, args, needs, chunks, options } of message.requests) {
     const key = childKey(attempt, seq)
     let no = job.children.get(key)
     if (no === undefined) {
       no = job.nextNested++
       const parentRef = { no: message.parent.no, attempt, seq }
-      specs.push({ no, operation, args, needs, options: inherit(parent.spec, options), parent: parentRef })
+      const spec = { no, operation, args, needs, options: inherit(parent.spec, options), parent: parentRef }
+      specs.push(chunks === undefined ? spec : { ...spec, chunks })
     }
     accepted.push({ seq, no })
   }

@@ -1,12 +1,16 @@
-import type { SliceAssignment } from '../model/message.ts'
+import { ChunkPayload } from '../model/chunk.ts'
+import type { AssignmentInput, SliceAssignment } from '../model/message.ts'
+import type { Payload } from '../model/payload.ts'
 import { matchesScope, scopeKey } from '../model/scope.ts'
 import { nextAverageMs } from '../policy/estimate.ts'
 import { hasCredit, placementCostMs } from '../policy/place.ts'
 import { sliceCount } from '../policy/slice.ts'
 import { stealCount } from '../policy/steal.ts'
+import { hasChunks } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { split } from './slices.ts'
 import {
+  type ChunkState,
   noInputs,
   type ProcessorState,
   type ReadyLane,
@@ -33,6 +37,10 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
   lane.isStarving = false
   for (let task = lane.queue.peek(); task !== undefined; task = lane.queue.peek()) {
     if (task.status !== 'ready') {
+      lane.queue.shift()
+      continue
+    }
+    if (task.chunks !== null && !hasChunks(ctx, task)) {
       lane.queue.shift()
       continue
     }
@@ -83,10 +91,8 @@ function cheapest(
   // Runs for every task: a plain loop makes no iterator where the compiler cannot see through it.
   for (let index = 0; index < candidates.length; index++) {
     const processor = candidates[index] as ProcessorState
-    const { rttMs, bytesPerMs } = processor.peer
-    if (!hasCredit(processor, rttMs, state.config)) continue
-    const runMs = itemEstimateMs(state, task, processor)
-    const costMs = placementCostMs({ queuedMs: processor.queuedMs, runMs, bytesToMove: 0, bytesPerMs, rttMs })
+    if (!hasCredit(processor, processor.peer.rttMs, state.config)) continue
+    const costMs = costOf(state, task, processor, itemEstimateMs(state, task, processor))
     if (costMs < bestMs) {
       best = processor
       bestMs = costMs
@@ -95,22 +101,63 @@ function cheapest(
   return best
 }
 
+/** What the task would cost there, in milliseconds. */
+function costOf(state: SchedulerState, task: TaskState, processor: ProcessorState, runMs: number): number {
+  const { queuedMs, peer } = processor
+  const { rttMs, bytesPerMs } = peer
+  const { chunks } = task
+  if (chunks === null) return placementCostMs({ queuedMs, runMs, bytesToMove: 0, bytesPerMs, rttMs })
+  const missing = chunks.filter((chunk) => !chunk.holders.has(peer.id))
+  const bytesToMove = missing.reduce((sum, chunk) => sum + chunk.payload.ref.sizeBytes, 0)
+  const rates = missing.map((chunk) => moveRate(state, chunk, bytesPerMs))
+  return placementCostMs({ queuedMs, runMs, bytesToMove, bytesPerMs: Math.min(bytesPerMs, ...rates), rttMs })
+}
+
+/** The rate from the best holder to a peer: as fast as the slower of the two links that were measured. */
+function moveRate(state: SchedulerState, chunk: ChunkState, bytesPerMs: number): number {
+  let best = 0
+  for (const holder of chunk.holders.keys()) best = Math.max(best, state.peers.get(holder)?.bytesPerMs ?? 0)
+  return Math.max(1, Math.min(best, bytesPerMs))
+}
+
+/** Inputs as they travel: with the chunks' holders of now. */
+function inputsOf(task: TaskState): readonly AssignmentInput[] {
+  const { chunks } = task.spec
+  const inputs = task.inputs ?? noInputs
+  if (task.chunks === null) return inputs
+  const named = (chunks ?? []).filter(({ index }) => index >= 0)
+  return [...inputs, ...named.map(({ index, chunk }) => ({ index, value: chunk }))].map(
+    ({ index, value }) => ({
+      index,
+      value: withHolders(task, value),
+    }),
+  )
+}
+
+function withHolders(task: TaskState, value: Payload): Payload {
+  if (!(value instanceof ChunkPayload)) return value
+  const chunk = task.chunks?.find(({ payload }) => payload.ref.id === value.ref.id)
+  return chunk === undefined ? value : new ChunkPayload(value.ref, value.task, [...chunk.holders.keys()])
+}
+
 function assign(ctx: StepContext, task: TaskState, processor: ProcessorState): void {
   const { job, spec } = task
   const attempt = job.nextAttempt++
+  if (task.chunks !== null) tellMoves(ctx, task, processor)
   makeAssigned(ctx, task, processor, attempt, estimateMs(ctx.state, task, processor))
   const assignment = {
     no: spec.no,
     attempt,
     processor: processor.record.id,
     operation: spec.operation,
-    args: spec.args,
-    inputs: task.inputs ?? noInputs,
+    args: withHolders(task, spec.args),
+    inputs: inputsOf(task),
     timeoutMs: spec.options.timeoutMs,
   }
-  const { items } = task
-  if (items === null) ctx.assign(processor.peer.id, job, assignment)
-  else {
+  const { items, remakes } = task
+  if (items === null) {
+    ctx.assign(processor.peer.id, job, remakes === null ? assignment : { ...assignment, remakes })
+  } else {
     const slice: SliceAssignment = { ...assignment, items }
     ctx.assign(processor.peer.id, job, slice)
   }
@@ -122,6 +169,15 @@ function assign(ctx: StepContext, task: TaskState, processor: ProcessorState): v
       notice: { type: 'task-assigned', task: ref, peer: processor.peer.id, processor: processor.record.id },
     })
   }
+}
+
+/** For those who ask why it runs there. */
+function tellMoves(ctx: StepContext, task: TaskState, processor: ProcessorState): void {
+  const { id } = processor.peer
+  const missing = (task.chunks ?? []).filter((chunk) => !chunk.holders.has(id))
+  const bytes = missing.reduce((sum, chunk) => sum + chunk.payload.ref.sizeBytes, 0)
+  const costMs = costOf(ctx.state, task, processor, estimateMs(ctx.state, task, processor)).toFixed(1)
+  ctx.state.story.add(ctx.state.now, task, `placed on ${id} for ${costMs} ms, bytes to move:`, bytes)
 }
 
 /** How long a task or slice is expected to run there, in milliseconds. */
@@ -209,9 +265,7 @@ function isFasterAt(
   thief: ProcessorState,
 ): boolean {
   const thereMs = victim.queuedMs + victim.peer.rttMs
-  const { rttMs, bytesPerMs } = thief.peer
-  const runMs = estimateMs(state, task, thief)
-  return placementCostMs({ queuedMs: thief.queuedMs, runMs, bytesToMove: 0, bytesPerMs, rttMs }) < thereMs
+  return costOf(state, task, thief, estimateMs(state, task, thief)) < thereMs
 }
 
 function isStealable(task: TaskState, thief: ProcessorState): boolean {

@@ -1,3 +1,4 @@
+import type { ChunkId, ChunkPayload } from '../model/chunk.ts'
 import type { Claim } from '../model/claim.ts'
 import {
   type JobId,
@@ -7,7 +8,14 @@ import {
   type ProcessorId,
   type TaskRef,
 } from '../model/ids.ts'
-import type { AssignmentInput, AttemptResult, SliceOutcome, SpawnRequest } from '../model/message.ts'
+import type {
+  AssignmentInput,
+  AttemptResult,
+  ChunkWish,
+  MessageOf,
+  SliceOutcome,
+  SpawnRequest,
+} from '../model/message.ts'
 import type { RangeItems } from '../model/payload.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { OutcomeRecord, PeerProfile } from '../model/records.ts'
@@ -46,6 +54,12 @@ export class TaskState {
   /** Inputs that have not ended yet. Only kept right in jobs owned here. */
   pendingNeeds = 0
   inputs: AssignmentInput[] | null = null
+  /** Chunks among its arguments and inputs. */
+  chunks: ChunkState[] | null = null
+  /** The lost chunk that it makes again: a second run of a task that stays done. */
+  remakes: ChunkId | null = null
+  /** Attempts in a row that could not have their chunks. */
+  unfed = 0
   /** It stands in the `dependents` of each input that has not ended. */
   isHooked = false
   /** Tasks (of any job owned here) that wait for this one. */
@@ -97,6 +111,8 @@ export interface JobState {
   readonly nested: Map<number, TaskState>
   /** `attempt:seq` of a spawn request -> task number. */
   readonly children: Map<string, number>
+  /** Second runs of done tasks whose chunks were lost, by number. */
+  readonly remakes: Map<number, TaskState>
   total: number
   done: number
   failed: number
@@ -104,6 +120,39 @@ export interface JobState {
   nextAttempt: number
   /** Number of the next task that a body spawns. */
   nextNested: number
+}
+
+/** A chunk that something here refers to. */
+export interface ChunkState {
+  readonly payload: ChunkPayload
+  /** Who has all of it, and since when that is known. */
+  readonly holders: Map<PeerId, number>
+  /** Tasks that have not ended and name it. */
+  readonly neededBy: Set<TaskState>
+  /** Handles of local users. */
+  handles: number
+  /** Other peers with handles; only at its tracker. */
+  readonly wanters: Set<PeerId>
+  /** Who waits to hear where it is; this peer for a user here. */
+  readonly askers: Set<PeerId>
+  /** Its tracker when the job is not known: where it was made, later the job's last owner. */
+  keeper: PeerId
+  /** What its tracker was told and has not answered. */
+  wish: ChunkWish | null
+  /** Its tracker knows of this peer's handles. */
+  isRegistered: boolean
+}
+
+/** Why a copy is kept on this peer. */
+export interface KeptCopy {
+  /** The task whose result it is, while the job's owner has not freed it. */
+  task: TaskRef | null
+  /** That job's owner at the time; later ones are known from documents or commands. */
+  owner: PeerId | null
+  /** Peers that had it fetched for their tasks. */
+  readonly keptFor: Set<PeerId>
+  /** Since when no owner is in view. */
+  orphanedAt: number | null
 }
 
 export interface PeerState {
@@ -168,7 +217,8 @@ export interface HeldAttempt {
   readonly call: Call
   readonly processor: ProcessorId
   readonly epoch: number
-  phase: 'queued' | 'running' | 'ended'
+  /** `gathering`: its chunks are on their way here. */
+  phase: 'gathering' | 'queued' | 'running' | 'ended'
   isYielded: boolean
   /** What it was expected to run when it started: given back to the slot when it ends. */
   slotMs: number
@@ -248,6 +298,14 @@ export interface SchedulerState {
   hasHeldBack: boolean
   readonly cancels: PendingCancel[]
   readonly services: ServicesState
+  /** Chunks that something here refers to. */
+  readonly chunks: Map<ChunkId, ChunkState>
+  /** Those among them whose tracker has to answer. */
+  readonly wishes: Set<ChunkState>
+  /** Handles let go of that the tracker has not confirmed. */
+  readonly releases: Map<ChunkId, { readonly tracker: PeerId; readonly message: MessageOf<'want'> }>
+  /** Copies on this peer that are kept for owners. */
+  readonly kept: Map<ChunkId, KeptCopy>
   readonly story: Story
   /** `task-*` notices are made only when somebody listens. */
   wantsTaskNotices: boolean
@@ -304,6 +362,10 @@ export function createState(options: {
     hasHeldBack: false,
     cancels: [],
     services: createServices(options.self, options.epoch),
+    chunks: new Map(),
+    wishes: new Set(),
+    releases: new Map(),
+    kept: new Map(),
     story: new Story(4096),
     wantsTaskNotices: false,
   }
@@ -316,6 +378,14 @@ export function wakeAtOf(state: SchedulerState): number {
 
 export function taskAt(job: JobState, no: number): TaskState | undefined {
   return no < nestedBase ? job.tasks[no] : job.nested.get(no)
+}
+
+/** The task as one attempt sees it: a second run, when it is that one's attempt. */
+export function attemptedTask(job: JobState, no: number, attempt: number): TaskState | undefined {
+  const again = job.remakes.size === 0 ? undefined : job.remakes.get(no)
+  return again !== undefined && again.status === 'assigned' && again.attempt === attempt
+    ? again
+    : taskAt(job, no)
 }
 
 export function findTask(state: SchedulerState, ref: TaskRef): TaskState | undefined {

@@ -1,11 +1,14 @@
 import { assert } from '../model/errors.ts'
 import type { PeerId } from '../model/ids.ts'
 import type { Message } from '../model/message.ts'
+import * as chunks from './chunks.ts'
 import { StepContext } from './context.ts'
 import type { Effect } from './effects.ts'
 import { settleEnded } from './ended.ts'
-import type { Event } from './events.ts'
+import type { Event, EventOf } from './events.ts'
 import * as executor from './executor.ts'
+import { onFree } from './holder.ts'
+import { resolveNeeds } from './jobs.ts'
 import { onHoldings, onResults, onRevoked, onSliceResult } from './on-owner.ts'
 import * as peers from './on-peer.ts'
 import { onRecords } from './on-records.ts'
@@ -46,6 +49,9 @@ function settle(ctx: StepContext): void {
   for (let round = 0; ; round++) {
     assert(round < roundsMax, 'Cannot settle a step: it keeps making work for itself')
     if (ctx.ended.length > 0) settleEnded(ctx)
+    for (let again = ctx.begun.shift(); again !== undefined; again = ctx.begun.shift()) {
+      if (again.status === 'waiting') resolveNeeds(ctx, again)
+    }
     if (ctx.isDirty) {
       ctx.isDirty = false
       schedule(ctx)
@@ -54,7 +60,7 @@ function settle(ctx: StepContext): void {
     const message = slice === undefined ? ctx.takeLoopback() : undefined
     if (slice !== undefined) onSliceResult(ctx, slice.job, slice.result)
     else if (message !== undefined) onMessage(ctx, ctx.state.self, message)
-    else if (!ctx.isDirty && ctx.ended.length === 0) return
+    else if (!ctx.isDirty && ctx.ended.length === 0 && ctx.begun.length === 0) return
   }
 }
 
@@ -123,6 +129,30 @@ function onEvent(ctx: StepContext, event: Event): void {
       return
     case 'time-passed':
       return
+    default:
+      onChunkEvent(ctx, event)
+  }
+}
+
+function onChunkEvent(
+  ctx: StepContext,
+  event: EventOf<'chunks-gathered' | 'chunk-opened' | 'chunk-released' | 'chunk-asked' | 'chunk-stored'>,
+): void {
+  switch (event.type) {
+    case 'chunks-gathered':
+      executor.onChunksGathered(ctx, event.callId, event.error)
+      return
+    case 'chunk-opened':
+      chunks.onChunkOpened(ctx, event.chunk)
+      return
+    case 'chunk-released':
+      chunks.onChunkReleased(ctx, event.chunk)
+      return
+    case 'chunk-asked':
+      chunks.onChunkAsked(ctx, event.chunk, event.isAgain)
+      return
+    case 'chunk-stored':
+      chunks.onChunkStored(ctx, event.chunk, event.isHeld)
   }
 }
 
@@ -178,5 +208,17 @@ function onMessage(ctx: StepContext, from: PeerId, message: Message): void {
       return
     case 'service':
       services.onMessage(ctx, from, message.service, message.body)
+      return
+    case 'holds':
+      chunks.onHolds(ctx, from, message)
+      return
+    case 'free':
+      onFree(ctx, from, message)
+      return
+    case 'want':
+      chunks.onWant(ctx, from, message)
+      return
+    case 'located':
+      chunks.onLocated(ctx, from, message)
   }
 }

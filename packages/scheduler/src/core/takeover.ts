@@ -1,6 +1,7 @@
 import { isNewerClaim } from '../model/claim.ts'
 import type { JobId, PeerId } from '../model/ids.ts'
 import { rankSuccessors } from '../policy/own.ts'
+import { forgetRemakes } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import { firstNumberOf, resolveNeeds } from './jobs.ts'
@@ -171,4 +172,5 @@ function standDown(ctx: StepContext, job: JobState): void {
     if (task.status !== 'waiting') makeWaiting(ctx, task, 'newer owner')
     if (task.count > 1) dissolve(task)
   }
+  forgetRemakes(ctx, job)
 }

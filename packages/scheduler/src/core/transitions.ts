@@ -5,12 +5,12 @@ import type { Outcome } from '../model/task.ts'
 import type { StepContext } from './context.ts'
 import { Deque } from './deque.ts'
 import {
+  attemptedTask,
   type ProcessorState,
   type ReadyLane,
   refOf,
   type TaskState,
   type TaskStatus,
-  taskAt,
 } from './state.ts'
 
 /*
@@ -67,7 +67,7 @@ export function addOpenChildren(ctx: StepContext, parent: TaskState, count: numb
 function closeChild(task: TaskState): void {
   const { parent } = task.spec
   if (parent === null) return
-  const waiting = taskAt(task.job, parent.no)
+  const waiting = attemptedTask(task.job, parent.no, parent.attempt)
   if (waiting === undefined || waiting.processor === null || waiting.attempt !== parent.attempt) return
   if (waiting.openChildren === 0) return
   waiting.openChildren--
@@ -162,8 +162,10 @@ export function makeEnded(ctx: StepContext, task: TaskState, outcome: Outcome): 
     outcome.status === 'failed' ? (outcome.error.code ?? outcome.error.name) : null,
   )
   task.outcome = outcome
-  task.job[outcome.status] += task.count
-  closeChild(task)
+  if (task.remakes === null) {
+    task.job[outcome.status] += task.count
+    closeChild(task)
+  }
   ctx.ended.push(task)
 }
 

@@ -1,9 +1,10 @@
+import type { ChunkId, ChunkPayload } from './chunk.ts'
 import type { ErrorRecord } from './errors.ts'
-import type { JobId, OperationHash, ProcessorId, TaskRef } from './ids.ts'
+import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from './ids.ts'
 import type { Payload, RangeItems, RangeValues } from './payload.ts'
 import type { OutcomeRecord, PeerProfile } from './records.ts'
 import type { ServiceId, ServiceMessage } from './service.ts'
-import type { Need, TaskOptionsRecord } from './task.ts'
+import type { ChunkNeed, Need, TaskOptionsRecord } from './task.ts'
 
 /** A task handed to a processor. `attempt` is unique within the job, over all epochs. */
 export interface Assignment {
@@ -16,6 +17,8 @@ export interface Assignment {
   readonly inputs: readonly AssignmentInput[]
   /** 0 = no limit. */
   readonly timeoutMs: number
+  /** The lost chunk that the result is to make again. Absent: a big result becomes a new one. */
+  readonly remakes?: ChunkId
 }
 
 /** Several items of a range for a processor of this peer: it never travels. */
@@ -37,13 +40,17 @@ export interface AttemptResult {
   readonly ranMs: number
 }
 
-/** `lost`: the processor died under it. `refused`: it never ran (unknown processor, shutdown). */
+/**
+ * `lost`: the processor died under it. `refused`: it never ran (unknown processor, shutdown). `unfed`: it
+ * never ran as a chunk that it needs could not be had.
+ */
 export type AttemptOutcome =
   | { readonly status: 'done'; readonly value: Payload }
   | { readonly status: 'failed'; readonly error: ErrorRecord }
   | { readonly status: 'cancelled'; readonly reason: string }
   | { readonly status: 'lost' }
   | { readonly status: 'refused' }
+  | { readonly status: 'unfed'; readonly error: ErrorRecord }
 
 /** How a call of a slice ended, when its items ran. */
 export interface SliceOutcome {
@@ -65,6 +72,8 @@ export interface SpawnRequest {
   readonly operation: OperationHash
   readonly args: Payload
   readonly needs: readonly Need[]
+  /** Absent: none. */
+  readonly chunks?: readonly ChunkNeed[]
   readonly options: TaskOptionsRecord
 }
 
@@ -167,6 +176,29 @@ export type Message =
     }
   /** What concerns one service. */
   | { readonly type: 'service'; readonly service: ServiceId; readonly body: ServiceMessage }
+  /** Holder to whoever it keeps copies for: these. Now and then, and after a takeover. */
+  | { readonly type: 'holds'; readonly chunks: readonly KeptChunk[]; readonly isAll: boolean }
+  /** Its answer, or unasked: I need no copy of these any more. */
+  | { readonly type: 'free'; readonly chunks: readonly ChunkId[] }
+  /** A peer with handles to whoever tracks the chunk. Repeated until answered by `located`. */
+  | { readonly type: 'want'; readonly chunk: ChunkPayload; readonly wish: ChunkWish }
+  /** The answer. `error`: there is no copy, and none can be made. */
+  | {
+      readonly type: 'located'
+      readonly chunk: ChunkId
+      readonly wish: ChunkWish
+      readonly holders: readonly PeerId[]
+      readonly error: ErrorRecord | null
+    }
+
+/** A copy that a peer keeps, and the task whose result it is. */
+export interface KeptChunk {
+  readonly id: ChunkId
+  readonly task: TaskRef | null
+}
+
+/** `keep`: I have handles. `find`: I want the bytes, too: make them again if need be. `release`: no handles any more. */
+export type ChunkWish = 'keep' | 'find' | 'release'
 
 export type MessageOf<T extends Message['type']> = Extract<Message, { readonly type: T }>
 

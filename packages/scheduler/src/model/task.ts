@@ -1,3 +1,4 @@
+import type { ChunkPayload } from './chunk.ts'
 import type { ErrorRecord } from './errors.ts'
 import type { OperationHash, ProcessorId, TaskRef } from './ids.ts'
 import type { Payload } from './payload.ts'
@@ -7,6 +8,12 @@ import type { Scope } from './scope.ts'
 export interface Need {
   readonly index: number
   readonly task: TaskRef
+}
+
+/** A chunk among the arguments. `index` is the argument it fills; -1 = it lies inside one, as a handle. */
+export interface ChunkNeed {
+  readonly index: number
+  readonly chunk: ChunkPayload
 }
 
 /** What decides where, when and how often a task runs. One frozen object serves many tasks. */
@@ -38,6 +45,8 @@ export interface TaskSpec {
   /** Packed or live array of the plain arguments; holes where {@link TaskSpec.needs} fill in. */
   readonly args: Payload
   readonly needs: readonly Need[]
+  /** Absent: none. */
+  readonly chunks?: readonly ChunkNeed[]
   readonly options: TaskOptionsRecord
   readonly parent: ParentRef | null
 }

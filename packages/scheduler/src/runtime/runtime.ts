@@ -1,12 +1,15 @@
-import type { Effect, Notice } from '../core/effects.ts'
-import type { Event } from '../core/events.ts'
+import type { Call, Effect, Notice } from '../core/effects.ts'
+import type { CallEnded, Event } from '../core/events.ts'
 import { outcomeAt, specsOf } from '../core/slices.ts'
 import { createState, findTask, type SchedulerState, tasksOf, wakeAtOf } from '../core/state.ts'
 import { step } from '../core/step.ts'
+import { ChunkPayload } from '../model/chunk.ts'
+import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type JobId, type PeerId, parseTaskId, type TaskRef, taskIdOf } from '../model/ids.ts'
-import type { RangeValues } from '../model/payload.ts'
+import { PackedPayload, type Payload, type RangeValues } from '../model/payload.ts'
 import type { Outcome } from '../model/task.ts'
 import type { BodyRequest, Unsubscribe } from '../ports.ts'
+import { type ChunkDesk, createChunkDesk, recordOf } from './chunks.ts'
 import { createServiceDesk, type ServiceDesk } from './services.ts'
 import type { JobView, PeerView, Runtime, RuntimeOptions, TaskStatus } from './types.ts'
 
@@ -29,6 +32,7 @@ interface Loop {
   readonly desk: ServiceDesk
   /** Told when nothing is held here. */
   readonly drainListeners: Set<() => void>
+  readonly chunkDesk: ChunkDesk | null
   isArmed: boolean
   isClosed: boolean
   timerAt: number
@@ -50,6 +54,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     options,
     state,
     desk: createServiceDesk(state.services, clock.now, (event) => enqueue(loop, event)),
+    chunkDesk: openChunkDesk(options, state, (event) => enqueue(loop, event)),
     step: options.step ?? step,
     queue: [],
     bodyWatches: new Map(),
@@ -95,6 +100,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     statusOf: (ref): TaskStatus => findTask(loop.state, ref)?.status ?? 'unknown',
     story: (key) => storyOf(loop.state, key),
     services: loop.desk.services,
+    chunks: loop.chunkDesk?.chunks ?? null,
     state: loop.state,
     drained: () =>
       new Promise((resolve) => {
@@ -105,6 +111,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       loop.isClosed = true
       loop.cancelTimer()
       for (const unsubscribe of unsubscribes) unsubscribe()
+      loop.chunkDesk?.close()
       loop.queue.length = 0
     },
   }
@@ -118,7 +125,7 @@ function subscribe<T>(listeners: Set<T>, listener: T): Unsubscribe {
 function connectPorts(loop: Loop): Unsubscribe[] {
   const { host, network, replica, clock, serviceHost } = loop.options
   const unsubscribes = [
-    host.onEnded((ended) => enqueue(loop, { type: 'calls-ended', at: clock.now(), ended })),
+    host.onEnded((ended) => onEnded(loop, ended)),
     host.onProcessors((processors) =>
       enqueue(loop, { type: 'processors-changed', at: clock.now(), processors }),
     ),
@@ -146,6 +153,38 @@ function connectPorts(loop: Loop): Unsubscribe[] {
   return unsubscribes
 }
 
+function openChunkDesk(
+  options: RuntimeOptions,
+  state: SchedulerState,
+  enqueue: (event: Event) => void,
+): ChunkDesk | null {
+  const { self, epoch, clock, chunks: store } = options
+  if (store === undefined) return null
+  const callOf = (callId: number): Call | undefined => state.executor.calls.get(callId)?.call
+  return createChunkDesk({ self, epoch, store, clock, config: state.config, callOf, enqueue })
+}
+
+/** Results that are big are put away first; the others do not wait for them. */
+function onEnded(loop: Loop, ended: readonly CallEnded[]): void {
+  const kept = loop.chunkDesk === null ? ended : loop.chunkDesk.keep(ended)
+  const tell = (all: readonly CallEnded[]): void =>
+    enqueue(loop, { type: 'calls-ended', at: loop.options.clock.now(), ended: all })
+  if (kept instanceof Promise) void kept.then(tell)
+  else tell(kept)
+}
+
+/** A body wants the bytes behind a handle. */
+function fetchForBody(loop: Loop, { chunk, done }: Extract<BodyRequest, { readonly type: 'chunk' }>): void {
+  if (loop.chunkDesk === null) {
+    done(null, errorRecord('E_CHUNK_REF', `Cannot get chunk "${chunk.ref.id}" as this peer keeps no chunks`))
+    return
+  }
+  loop.chunkDesk.chunks.fetch(chunk).then(
+    (bytes) => done(new PackedPayload(bytes), null),
+    (error) => done(null, recordOf(error)),
+  )
+}
+
 function onBody(loop: Loop, request: BodyRequest): void {
   const at = loop.options.clock.now()
   switch (request.type) {
@@ -167,6 +206,9 @@ function onBody(loop: Loop, request: BodyRequest): void {
         nos: [request.ref.no],
         reason: request.reason,
       })
+      return
+    case 'chunk':
+      fetchForBody(loop, request)
       return
     case 'yield':
       enqueue(loop, { type: 'body-yielded', at, callId: request.callId })
@@ -246,7 +288,19 @@ function perform(loop: Loop, effect: Effect): void {
       network?.send(effect.to, effect.message)
       return
     case 'execute':
-      host.execute(effect.processor, effect.calls)
+      host.execute(effect.processor, loop.chunkDesk?.feed(effect.calls) ?? effect.calls)
+      return
+    case 'gather':
+      loop.chunkDesk?.gather(effect)
+      return
+    case 'stop-gather':
+      loop.chunkDesk?.stopGather(effect.callId)
+      return
+    case 'drop-chunk':
+      loop.chunkDesk?.drop(effect.chunk)
+      return
+    case 'chunk-located':
+      loop.chunkDesk?.located(effect)
       return
     case 'abort-calls':
       host.abort(effect.processor, effect.calls)
@@ -307,7 +361,19 @@ function settleSlice(loop: Loop, ref: TaskRef, count: number, outcome: Outcome):
 
 function tellBodies(loop: Loop, ref: TaskRef, outcome: Outcome): void {
   if (loop.bodyWatches.size === 0) return
-  if (loop.bodyWatches.delete(taskIdOf(ref))) loop.options.host.taskSettled(ref, outcome)
+  if (!loop.bodyWatches.delete(taskIdOf(ref))) return
+  const { host } = loop.options
+  if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) {
+    host.taskSettled(ref, outcome)
+    return
+  }
+  const chunk = outcome.value
+  const done = (value: Payload | null, error: ErrorRecord | null): void => {
+    if (value !== null) host.taskSettled(ref, { ...outcome, value })
+    else if (error !== null)
+      host.taskSettled(ref, { status: 'failed', error, origin: ref, attempts: 1, peer: null })
+  }
+  fetchForBody(loop, { type: 'chunk', chunk, done })
 }
 
 /** Takes the tasks of a slice one by one. */

@@ -7,7 +7,16 @@ import type { Payload } from '../model/payload.ts'
 import type { PeerProfile } from '../model/records.ts'
 import type { Durability, ServiceAnswer, ServiceId, ServiceOrder, ServiceSpec } from '../model/service.ts'
 import type { Outcome, TaskSpec } from '../model/task.ts'
-import type { Clock, Network, ProcessorHost, Replica, ServiceHost, Unsubscribe } from '../ports.ts'
+import type {
+  ChunkStore,
+  Clock,
+  Network,
+  ProcessorHost,
+  Replica,
+  ServiceHost,
+  Unsubscribe,
+} from '../ports.ts'
+import type { RuntimeChunks } from './chunks.ts'
 
 export interface RuntimeOptions {
   readonly self: PeerId
@@ -22,6 +31,8 @@ export interface RuntimeOptions {
   readonly replica: Replica | null
   /** Left out: this peer hosts no services. */
   readonly serviceHost?: ServiceHost
+  /** Where chunks are kept; absent: values never become chunks (a local mesh). */
+  readonly chunks?: ChunkStore
   /** A step threw: a bug in Shoal. The loop goes on. */
   readonly onBug: (error: unknown) => void
   /** Numbers that the core decides with; what is left out has its default. */
@@ -144,6 +155,8 @@ export interface Runtime {
   readonly services: RuntimeServices
   /** The bounded history of a task or peer, oldest first, one line each. */
   story(key: string): readonly string[]
+  /** `null` where values never become chunks. */
+  readonly chunks: RuntimeChunks | null
   /** What the core knows; only for reading (dashboards, checks). */
   readonly state: SchedulerState
   /**

@@ -1,10 +1,4 @@
 export {
-  type ChunkStoreContract,
-  chunkBytes,
-  chunkStoreContract,
-  expectSameBytes,
-} from './contract/chunk-store.ts'
-export {
   type ProcessorHostContract,
   type ProcessorHostFixture,
   processorHostContract,

@@ -1,5 +1,4 @@
 export type { ResultForm } from './protocol.ts'
-export { createServiceSlots, type ServiceSlots } from './service-slots.ts'
 export type { WorkerHandle } from './worker-handle.ts'
 export {
   type BodyProgress,

@@ -4,6 +4,8 @@ import {
   type AttemptResult,
   type Ballot,
   type CallerId,
+  type ChunkId,
+  ChunkPayload,
   defaultTaskOptions,
   type ErrorRecord,
   type JobId,
@@ -46,6 +48,12 @@ export const assignment: Assignment = {
   inputs: [{ index: 1, value: payload(9) }],
   timeoutMs: 1500,
 }
+const home = 'peer-2' as PeerId
+export const chunk: ChunkPayload = new ChunkPayload(
+  { id: 'peer-2.1.7' as ChunkId, sizeBytes: 70_000, hash: new Uint8Array(32).fill(5), home },
+  { job, no: 4 },
+  [home, self],
+)
 export const attempts: readonly AttemptRef[] = [
   { no: 1, attempt: 2 },
   { no: 2 ** 24, attempt: 3 },
@@ -56,6 +64,8 @@ export const results: readonly [AttemptResult, ...AttemptResult[]] = [
   { no: 3, attempt: 1, outcome: { status: 'cancelled', reason: 'enough' }, ranMs: 0 },
   { no: 4, attempt: 1, outcome: { status: 'lost' }, ranMs: 0 },
   { no: 5, attempt: 1, outcome: { status: 'refused' }, ranMs: 0 },
+  { no: 6, attempt: 1, outcome: { status: 'unfed', error }, ranMs: 0 },
+  { no: 7, attempt: 1, outcome: { status: 'done', value: chunk }, ranMs: 2 },
 ]
 
 /** One message of each type, with something in every field. For tests. */
@@ -68,7 +78,12 @@ export const every: { readonly [T in Message['type']]: Extract<Message, { readon
       processors: [{ id: processor, kind: 'worker', isDefault: true, score: 1.5 }],
     },
   },
-  assign: { type: 'assign', job, epoch: 1, tasks: [assignment, { ...assignment, no: 4, inputs: [] }] },
+  assign: {
+    type: 'assign',
+    job,
+    epoch: 1,
+    tasks: [assignment, { ...assignment, no: 4, inputs: [], args: chunk, remakes: chunk.ref.id }],
+  },
   revoke: { type: 'revoke', job, epoch: 1, attempts },
   abort: { type: 'abort', job, epoch: 1, attempts },
   commit: { type: 'commit', job, epoch: 1, attempts },
@@ -98,6 +113,10 @@ export const every: { readonly [T in Message['type']]: Extract<Message, { readon
         needs: [
           { index: 0, task: { job, no: 4 } },
           { index: -1, task: { job: other, no: 5 } },
+        ],
+        chunks: [
+          { index: 1, chunk },
+          { index: -1, chunk },
         ],
         options: {
           name: 'a name',
@@ -140,6 +159,17 @@ export const every: { readonly [T in Message['type']]: Extract<Message, { readon
     service,
     body: { type: 'call', caller, open: 3, calls: [{ no: 3, method: 'add', args: payload(1), via: [] }] },
   },
+  holds: {
+    type: 'holds',
+    chunks: [
+      { id: chunk.ref.id, task: chunk.task },
+      { id: chunk.ref.id, task: null },
+    ],
+    isAll: true,
+  },
+  free: { type: 'free', chunks: [chunk.ref.id] },
+  want: { type: 'want', chunk, wish: 'find' },
+  located: { type: 'located', chunk: chunk.ref.id, wish: 'find', holders: [home], error },
 }
 
 const claim: ServiceClaim = {

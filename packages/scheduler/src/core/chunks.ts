@@ -1,0 +1,411 @@
+import { type ChunkId, ChunkPayload, isSameChunk } from '../model/chunk.ts'
+import { type ErrorRecord, errorRecord } from '../model/errors.ts'
+import { type PeerId, peerOfProcessor, taskIdOf } from '../model/ids.ts'
+import type { ChunkWish, MessageOf } from '../model/message.ts'
+import type { Outcome } from '../model/task.ts'
+import type { StepContext } from './context.ts'
+import { dropIfUnused } from './holder.ts'
+import { type ChunkState, findTask, type JobState, refOf, type SchedulerState, TaskState } from './state.ts'
+import { makeEnded, makeReady, makeWaiting } from './transitions.ts'
+
+/*
+ * Theory of operation. A chunk has one *tracker*: the owner of the job whose task made it, or the peer
+ * where a user put it. The tracker knows who holds copies and who has handles. Everybody else who needs
+ * the chunk has an entry, too, and tells the tracker with `want`. A copy is kept for those who had it
+ * made; they say `free` when their entry goes. An entry goes when nothing here refers to it any more:
+ * no handle, no task that has not ended, no other peer, and, for a result, no job.
+ */
+
+/** The entry of a chunk, made with the first word of it. */
+export function chunkOf(ctx: StepContext, payload: ChunkPayload): ChunkState {
+  const { state } = ctx
+  const known = state.chunks.get(payload.ref.id)
+  if (known !== undefined) return known
+  const chunk: ChunkState = {
+    payload,
+    holders: new Map(),
+    neededBy: new Set(),
+    handles: 0,
+    wanters: new Set(),
+    askers: new Set(),
+    keeper: payload.ref.home,
+    wish: null,
+    isRegistered: false,
+  }
+  for (const peer of payload.holders) if (state.peers.has(peer)) chunk.holders.set(peer, state.now)
+  state.chunks.set(payload.ref.id, chunk)
+  return chunk
+}
+
+/** Notes that a task cannot run, or be forgotten, without this chunk. */
+export function needChunk(ctx: StepContext, task: TaskState, payload: ChunkPayload): void {
+  const chunk = chunkOf(ctx, payload)
+  chunk.neededBy.add(task)
+  if (task.chunks === null) task.chunks = [chunk]
+  else if (!task.chunks.includes(chunk)) task.chunks.push(chunk)
+}
+
+/** Notes the chunks that a task's specification names. */
+export function needSpecChunks(ctx: StepContext, task: TaskState): void {
+  const { args, chunks } = task.spec
+  if (args instanceof ChunkPayload) needChunk(ctx, task, args)
+  if (chunks !== undefined) for (const { chunk } of chunks) needChunk(ctx, task, chunk)
+}
+
+/** The task has ended: it needs nothing any more. */
+export function unneedChunks(ctx: StepContext, task: TaskState): void {
+  const { chunks } = task
+  task.chunks = null
+  for (const chunk of chunks ?? []) {
+    chunk.neededBy.delete(task)
+    freeIfUnused(ctx, chunk)
+  }
+}
+
+/** A task ended with a chunk as its value. */
+export function noteResultChunk(ctx: StepContext, outcome: Outcome): void {
+  if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) return
+  const chunk = chunkOf(ctx, outcome.value)
+  const { processor } = outcome
+  const maker = processor === null ? outcome.value.ref.home : peerOfProcessor(processor)
+  if (ctx.state.peers.has(maker)) addHolder(ctx, chunk, maker)
+}
+
+/** An attempt ran on `peer`: what it was given is there now. */
+export function noteCopies(ctx: StepContext, task: TaskState, peer: PeerId): void {
+  if (task.chunks === null || !ctx.state.peers.has(peer)) return
+  for (const chunk of task.chunks) addHolder(ctx, chunk, peer)
+}
+
+export function addHolder(ctx: StepContext, chunk: ChunkState, peer: PeerId): void {
+  const isFirst = chunk.holders.size === 0
+  chunk.holders.set(peer, ctx.state.now)
+  if (!isFirst) return
+  for (const task of chunk.neededBy)
+    if (isWaitingFor(task)) makeReady(ctx, task, 'front', 'its chunk is back')
+  answerAskers(ctx, chunk, null)
+}
+
+/** Its inputs are known, and a chunk among them is nowhere. */
+function isWaitingFor(task: TaskState): boolean {
+  return task.status === 'waiting' && task.pendingNeeds === 0 && task.job.isMine && !task.job.isAdopting
+}
+
+export function removeHolder(ctx: StepContext, chunk: ChunkState, peer: PeerId): void {
+  if (!chunk.holders.delete(peer) || chunk.holders.size > 0) return
+  const { story, now } = ctx.state
+  const { id } = chunk.payload.ref
+  story.add(now, id, 'lost its last copy, with peer', peer)
+  for (const task of chunk.neededBy) story.add(now, task, `chunk ${id} lost its last copy, with peer`, peer)
+}
+
+/** A peer is gone: with its copies, its handles, and what was kept for it. */
+export function loseChunksOf(ctx: StepContext, peer: PeerId): void {
+  for (const chunk of [...ctx.state.chunks.values()]) {
+    removeHolder(ctx, chunk, peer)
+    chunk.askers.delete(peer)
+    if (trackerOf(ctx.state, chunk) === peer) chunk.isRegistered = false
+    if (chunk.wanters.delete(peer)) freeIfUnused(ctx, chunk)
+  }
+}
+
+/**
+ * Whether all chunks of a ready task are somewhere. If not it waits until they are made again, or fails
+ * when that cannot be.
+ */
+export function hasChunks(ctx: StepContext, task: TaskState): boolean {
+  const lost = (task.chunks ?? []).filter((chunk) => chunk.holders.size === 0)
+  if (lost.length === 0) return true
+  makeWaiting(ctx, task, `for chunk ${lost.map((chunk) => chunk.payload.ref.id).join(', ')}`)
+  for (const chunk of lost) recover(ctx, chunk)
+  return false
+}
+
+/** Makes a chunk without copies again, or has its tracker do so. */
+function recover(ctx: StepContext, chunk: ChunkState): void {
+  const { state } = ctx
+  const tracker = trackerOf(state, chunk)
+  const { task: ref } = chunk.payload
+  if (tracker !== state.self) {
+    // The owner of a job that is gone gets a successor; a user's chunk goes with its peer.
+    if (state.peers.has(tracker) || (ref !== null && state.jobs.has(ref.job))) tellTracker(ctx, chunk, 'find')
+    else lose(ctx, chunk, null)
+    return
+  }
+  const maker = makerOf(state, chunk)
+  if (maker === null) lose(ctx, chunk, null)
+  else if (!maker.job.isAdopting) remake(ctx, chunk, maker)
+}
+
+/** The task whose outcome the chunk is. */
+function makerOf(state: SchedulerState, chunk: ChunkState): TaskState | null {
+  const task = chunk.payload.task === null ? undefined : findTask(state, chunk.payload.task)
+  const value = task?.outcome?.status === 'done' ? task.outcome.value : null
+  const isMaker = value instanceof ChunkPayload && isSameChunk(value.ref, chunk.payload.ref)
+  return task !== undefined && isMaker ? task : null
+}
+
+/**
+ * Runs a done task again for the bytes of its chunk. The task stays done: a second record with the same
+ * specification is placed, and its result can only bring the same bytes back.
+ */
+function remake(ctx: StepContext, chunk: ChunkState, maker: TaskState): void {
+  const { job, spec } = maker
+  if (job.remakes.has(spec.no)) return
+  ctx.state.story.add(ctx.state.now, maker, 'runs again, as nobody holds its chunk', chunk.payload.ref.id)
+  const again = new TaskState(job, spec, null)
+  again.remakes = chunk.payload.ref.id
+  job.remakes.set(spec.no, again)
+  needSpecChunks(ctx, again)
+  ctx.begun.push(again)
+}
+
+/** A second run has ended. */
+export function endRemake(ctx: StepContext, again: TaskState, outcome: Outcome): void {
+  const { job, spec } = again
+  if (job.remakes.get(spec.no) === again) job.remakes.delete(spec.no)
+  unneedChunks(ctx, again)
+  const chunk = ctx.state.chunks.get(again.remakes as ChunkId)
+  if (chunk === undefined) return
+  if (outcome.status === 'done' && outcome.value instanceof ChunkPayload) {
+    if (isSameChunk(outcome.value.ref, chunk.payload.ref)) {
+      noteResultChunk(ctx, outcome)
+      return
+    }
+    const text = `Cannot make chunk "${again.remakes}" again as its task must give the same value twice: current value is another one`
+    lose(ctx, chunk, errorRecord('E_HASH', text))
+    return
+  }
+  lose(ctx, chunk, outcome.status === 'failed' ? outcome.error : null)
+}
+
+/** A newer owner makes lost chunks again from now on. */
+export function forgetRemakes(ctx: StepContext, job: JobState): void {
+  for (const again of [...job.remakes.values()]) {
+    job.remakes.delete(again.spec.no)
+    if (again.status !== 'waiting') makeWaiting(ctx, again, 'newer owner')
+    unneedChunks(ctx, again)
+  }
+}
+
+/** There is no copy and never will be: what waits for one fails. */
+function lose(ctx: StepContext, chunk: ChunkState, cause: ErrorRecord | null): void {
+  const error = lostError(chunk, cause)
+  for (const task of [...chunk.neededBy]) {
+    if (!isWaitingFor(task)) continue
+    makeEnded(ctx, task, { status: 'failed', error, origin: refOf(task), attempts: 0, peer: null })
+  }
+  answerAskers(ctx, chunk, error)
+}
+
+function lostError(chunk: ChunkState, cause: ErrorRecord | null): ErrorRecord {
+  const { ref, task } = chunk.payload
+  const origin = task === null ? 'its user put it there' : `task "${taskIdOf(task)}" made it`
+  const text = `Cannot get chunk "${ref.id}" as a peer of the room must hold it: current value is none, it was on peer ${ref.home}, where ${origin}`
+  return errorRecord('E_CHUNK_LOST', text, cause)
+}
+
+/** Who knows the copies of a chunk and answers for it. */
+function trackerOf(state: SchedulerState, chunk: ChunkState): PeerId {
+  const { task } = chunk.payload
+  if (task === null) return chunk.keeper
+  const owner = state.jobs.get(task.job)?.claim.peer ?? state.executor.jobs.get(task.job)?.owner ?? ''
+  return owner === '' ? chunk.keeper : (owner as PeerId)
+}
+
+/** Forgets a chunk that nothing here refers to, and frees the copies that were made for this peer. */
+export function freeIfUnused(ctx: StepContext, chunk: ChunkState): void {
+  const { state } = ctx
+  const { ref, task } = chunk.payload
+  if (chunk.handles > 0 || chunk.neededBy.size > 0 || chunk.wanters.size > 0 || chunk.askers.size > 0) return
+  // The result of a job that may still be asked for.
+  if (task !== null && state.jobs.has(task.job)) return
+  if (state.chunks.get(ref.id) !== chunk) return
+  state.chunks.delete(ref.id)
+  state.wishes.delete(chunk)
+  for (const holder of chunk.holders.keys()) ctx.send(holder, { type: 'free', chunks: [ref.id] })
+  if (chunk.isRegistered) tellRelease(ctx, chunk)
+  dropIfUnused(ctx, ref.id)
+}
+
+/** The job is dropped here: its results go unless somebody has handles. */
+export function freeResultsOf(ctx: StepContext, job: JobState): void {
+  for (const chunk of [...ctx.state.chunks.values()]) {
+    if (chunk.payload.task?.job !== job.id) continue
+    if (job.claim.peer !== '') chunk.keeper = job.claim.peer
+    freeIfUnused(ctx, chunk)
+  }
+}
+
+/** A handle was made here: the tracker keeps the chunk for it. */
+export function onChunkOpened(ctx: StepContext, payload: ChunkPayload): void {
+  const chunk = chunkOf(ctx, payload)
+  chunk.handles++
+  if (!chunk.isRegistered && trackerOf(ctx.state, chunk) !== ctx.state.self) tellTracker(ctx, chunk, 'keep')
+}
+
+export function onChunkReleased(ctx: StepContext, id: ChunkId): void {
+  const chunk = ctx.state.chunks.get(id)
+  if (chunk === undefined || chunk.handles === 0) return
+  chunk.handles--
+  freeIfUnused(ctx, chunk)
+}
+
+/** The store's word on a copy here. */
+export function onChunkStored(ctx: StepContext, id: ChunkId, isHeld: boolean): void {
+  const { state } = ctx
+  const chunk = state.chunks.get(id)
+  if (!isHeld) state.kept.delete(id)
+  if (chunk === undefined) return
+  if (isHeld) addHolder(ctx, chunk, state.self)
+  else removeHolder(ctx, chunk, state.self)
+}
+
+/** Somebody here wants the bytes. @param isAgain the holders told before did not have them */
+export function onChunkAsked(ctx: StepContext, payload: ChunkPayload, isAgain: boolean): void {
+  const { state } = ctx
+  const chunk = chunkOf(ctx, payload)
+  chunk.askers.add(state.self)
+  const isTracked = trackerOf(state, chunk) === state.self
+  if (chunk.holders.size > 0 && (isTracked || !isAgain)) answerAskers(ctx, chunk, null)
+  else recover(ctx, chunk)
+}
+
+function answerAskers(ctx: StepContext, chunk: ChunkState, error: ErrorRecord | null): void {
+  const holders = [...chunk.holders.keys()]
+  const { id } = chunk.payload.ref
+  for (const peer of chunk.askers) {
+    if (peer === ctx.state.self) ctx.emit({ type: 'chunk-located', chunk: id, holders, error })
+    else ctx.send(peer, { type: 'located', chunk: id, wish: 'find', holders, error })
+  }
+  chunk.askers.clear()
+  freeIfUnused(ctx, chunk)
+}
+
+/** Tells the tracker what is wanted of it, again and again until it has answered. */
+function tellTracker(ctx: StepContext, chunk: ChunkState, wish: ChunkWish): void {
+  chunk.wish = wish
+  ctx.state.wishes.add(chunk)
+  sendWish(ctx, chunk)
+}
+
+function sendWish(ctx: StepContext, chunk: ChunkState): void {
+  const { state } = ctx
+  const tracker = trackerOf(state, chunk)
+  // In this order: a late `release` must not undo a new `keep`.
+  if (chunk.wish === null || state.releases.has(chunk.payload.ref.id)) return
+  if (tracker === state.self) recoverAskers(ctx, chunk)
+  else ctx.send(tracker, { type: 'want', chunk: chunk.payload, wish: chunk.wish })
+}
+
+/** This peer became the tracker while it asked another one. */
+function recoverAskers(ctx: StepContext, chunk: ChunkState): void {
+  ctx.state.wishes.delete(chunk)
+  chunk.wish = null
+  if (chunk.holders.size === 0 && (chunk.askers.size > 0 || chunk.neededBy.size > 0)) recover(ctx, chunk)
+}
+
+function tellRelease(ctx: StepContext, chunk: ChunkState): void {
+  const tracker = trackerOf(ctx.state, chunk)
+  if (!ctx.state.peers.has(tracker)) return
+  const release = { tracker, message: { type: 'want', chunk: chunk.payload, wish: 'release' } as const }
+  ctx.state.releases.set(chunk.payload.ref.id, release)
+  ctx.send(tracker, release.message)
+}
+
+/** Another peer tells this one, the tracker, what it wants of a chunk. */
+export function onWant(ctx: StepContext, from: PeerId, { chunk: payload, wish }: MessageOf<'want'>): void {
+  const { state } = ctx
+  const { id } = payload.ref
+  const known = state.chunks.get(id) ?? (state.kept.has(id) ? chunkOf(ctx, payload) : undefined)
+  const answer = (holders: readonly PeerId[], error: ErrorRecord | null): void =>
+    ctx.send(from, { type: 'located', chunk: id, wish, holders, error })
+  if (known === undefined || !isSameChunk(known.payload.ref, payload.ref)) {
+    answer([], referenceError(id, 'nothing is known of it'))
+  } else if (wish === 'release') {
+    const hadHandles = known.wanters.delete(from)
+    answer([], hadHandles ? null : referenceError(id, 'that peer has no handle to it'))
+    freeIfUnused(ctx, known)
+  } else {
+    known.wanters.add(from)
+    if (wish === 'find') known.askers.add(from)
+    if (wish === 'keep') answer([...known.holders.keys()], null)
+    else if (known.holders.size > 0) answerAskers(ctx, known, null)
+    else recover(ctx, known)
+  }
+}
+
+function referenceError(id: ChunkId, found: string): ErrorRecord {
+  return errorRecord('E_CHUNK_REF', `Cannot use chunk "${id}" as it must be held for its users: ${found}`)
+}
+
+/** The tracker's answer to `want`. */
+export function onLocated(ctx: StepContext, from: PeerId, message: MessageOf<'located'>): void {
+  const { state } = ctx
+  const release = state.releases.get(message.chunk)
+  if (message.wish === 'release' && release?.tracker === from) state.releases.delete(message.chunk)
+  const chunk = state.chunks.get(message.chunk)
+  if (chunk === undefined || trackerOf(state, chunk) !== from) return
+  if (message.wish === 'release') {
+    sendWish(ctx, chunk)
+    return
+  }
+  if (chunk.wish === message.wish) {
+    chunk.wish = null
+    state.wishes.delete(chunk)
+  }
+  chunk.isRegistered = message.error === null
+  for (const holder of message.holders) if (state.peers.has(holder)) addHolder(ctx, chunk, holder)
+  if (message.wish !== 'find') return
+  if (message.error === null) answerAskers(ctx, chunk, null)
+  else lose(ctx, chunk, message.error)
+}
+
+/** Repeats what no tracker has answered. */
+export function auditChunks(ctx: StepContext): void {
+  const { state } = ctx
+  for (const [id, { tracker, message }] of state.releases) {
+    if (state.peers.has(tracker)) ctx.send(tracker, message)
+    else state.releases.delete(id)
+  }
+  for (const chunk of [...state.wishes]) {
+    const tracker = trackerOf(state, chunk)
+    const { task } = chunk.payload
+    if (state.peers.has(tracker)) sendWish(ctx, chunk)
+    else if (task === null || !state.jobs.has(task.job)) {
+      chunk.wish = null
+      state.wishes.delete(chunk)
+      if (chunk.holders.size === 0) lose(ctx, chunk, null)
+    }
+  }
+}
+
+/** A holder says what it keeps for this peer: what is missing there went, what nobody needs is freed. */
+export function onHolds(ctx: StepContext, from: PeerId, message: MessageOf<'holds'>): void {
+  const { state } = ctx
+  const told = new Set<ChunkId>()
+  const free: ChunkId[] = []
+  for (const { id, task } of message.chunks) {
+    told.add(id)
+    const chunk = state.chunks.get(id)
+    if (chunk !== undefined) addHolder(ctx, chunk, from)
+    else if (task === null || isForgotten(state, task)) free.push(id)
+  }
+  if (free.length > 0) ctx.send(from, { type: 'free', chunks: free })
+  if (!message.isAll) return
+  for (const chunk of state.chunks.values()) {
+    const since = chunk.holders.get(from)
+    const isAtHome = chunk.payload.task === null && chunk.payload.ref.home === from
+    if (since === undefined || isAtHome || told.has(chunk.payload.ref.id)) continue
+    // What was told meanwhile may have overtaken this message.
+    if (since < state.now - state.config.auditMs) removeHolder(ctx, chunk, from)
+  }
+}
+
+/** Whether a result that nobody here has an entry for can be given up: not while its task may still end with it. */
+function isForgotten(state: SchedulerState, ref: NonNullable<ChunkPayload['task']>): boolean {
+  const job = state.jobs.get(ref.job)
+  if (job === undefined) return state.tombstones.has(ref.job)
+  const task = findTask(state, ref)
+  return job.isMine && !job.isAdopting && task !== undefined && task.outcome !== null
+}

@@ -1,9 +1,0 @@
-import type { ChunkNetwork } from '@shoal/mesh'
-
-/** The network of a peer that met nobody yet. */
-export const aloneOnNetwork: ChunkNetwork = {
-  reach: () => 'gone',
-  ask() {},
-  async answer() {},
-  refuse() {},
-}
