@@ -17,7 +17,25 @@ async function described(connection: RTCPeerConnection): Promise<string> {
     })
   }
   const { type, sdp } = connection.localDescription as RTCSessionDescription
-  return JSON.stringify({ type, sdp })
+  const isCandidate = (line: string): boolean => /^a=(candidate:|end-of-candidates)/.test(line)
+  const lines = sdp.split(/\r?\n/)
+  return JSON.stringify({
+    type,
+    sdp: lines.filter((line) => !isCandidate(line)).join('\r\n'),
+    candidates: lines.filter((line) => line.startsWith('a=candidate:')).map((line) => line.slice(2)),
+    mid: /^a=mid:(.*)$/.exec(lines.find((line) => line.startsWith('a=mid:')) ?? '')?.[1] ?? '0',
+  })
+}
+
+/**
+ * Only the one who offered gets candidates, and only once it has the answer: libdatachannel starts DTLS as soon
+ * as it can reach the other side, be the fingerprint known or not. The other one learns where this side is
+ * from its first packets.
+ */
+async function connect(connection: RTCPeerConnection, answer: string): Promise<void> {
+  const { type, sdp, candidates, mid } = JSON.parse(answer)
+  await connection.setRemoteDescription({ type, sdp })
+  for (const candidate of candidates) await connection.addIceCandidate({ candidate, sdpMid: mid })
 }
 
 /** The other process: echoes every message, or counts the bytes of a transfer and says when it is whole. */
@@ -38,7 +56,8 @@ export async function answerBare(connection: RTCPeerConnection, offer: string): 
       }
     })
   })
-  await connection.setRemoteDescription(JSON.parse(offer) as RTCSessionDescriptionInit)
+  const { type, sdp } = JSON.parse(offer)
+  await connection.setRemoteDescription({ type, sdp })
   await connection.setLocalDescription(await connection.createAnswer())
   return described(connection)
 }
@@ -78,7 +97,7 @@ export async function offerBare(connection: RTCPeerConnection): Promise<Bare> {
   return {
     offer: await described(connection),
     async accept(answer) {
-      await connection.setRemoteDescription(JSON.parse(answer) as RTCSessionDescriptionInit)
+      await connect(connection, answer)
       await opened
     },
     ping: () => echoed(new Uint8Array(frameBytes), 1),

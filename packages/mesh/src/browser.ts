@@ -1,3 +1,4 @@
+export { idbDisk } from './chunks/disk.idb.ts'
 export * from './index.ts'
 export { openBrowserPeerStore } from './peer-store.browser.ts'
 export { createBrowserTransport } from './transport/peerjs.browser.ts'

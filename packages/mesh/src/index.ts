@@ -1,3 +1,11 @@
+export type { OpenDisk, PieceDisk } from './chunks/disk.ts'
+export {
+  type ChunkNetwork,
+  type ChunkStoreOptions,
+  createChunkStore,
+  type MeshChunkStore,
+} from './chunks/store.ts'
+export type { Reach, Wanted } from './chunks/transfers.ts'
 export { createInvite, formatInvite, parseInvite, type RoomInvites } from './invite.ts'
 export { limits } from './limits.ts'
 export { createIdentity, type Identity, identityFromSeed } from './membership/crypto.ts'

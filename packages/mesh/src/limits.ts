@@ -41,6 +41,22 @@ export const limits = {
   reassemblyBytesMax: 268_435_456,
   /** Longest wait for the next chunk of a message, in milliseconds. `E_CHUNK_TIMEOUT` */
   chunkTimeoutMs: 10_000,
+  /** Bytes of one piece of a chunk, the unit of its hashes and of its way: every piece but the last has so many. */
+  chunkPieceBytes: 1_048_576,
+  /** Bytes of chunks in memory; the least recently used ones above it go to the disk. */
+  chunkMemoryBytesMax: 268_435_456,
+  /** Bytes of chunks in memory while there is no disk for them. `E_QUOTA` */
+  chunkMemoryOnlyBytesMax: 1_073_741_824,
+  /** Bytes of chunks in memory and on disk, and of one chunk. `E_QUOTA`, `E_TOO_LARGE` */
+  chunkBytesMax: 17_179_869_184,
+  /** Pieces that are asked of one peer ahead, over all chunks: what a fetch keeps beyond the chunk itself. */
+  chunkPiecesAhead: 4,
+  /** Pieces that one peer may ask for before it has got them; more are refused. `E_LIMIT` */
+  chunkPiecesQueuedMax: 64,
+  /** Longest wait for the next piece from a peer that lives, in milliseconds; then another one is asked. */
+  chunkAnswerTimeoutMs: 60_000,
+  /** Longest wait for a link to a holder that this peer has not met yet, in milliseconds. `E_CHUNK_LOST` */
+  chunkHolderWaitMs: 3_000,
   /** An unused bulk link is closed after this many milliseconds. */
   bulkIdleMs: 10_000,
   /** Frames per second from a member, and as many at once. `E_RATE` */
@@ -69,8 +85,6 @@ export const limits = {
   serviceVotersMax: 64,
   /** Services that call each other within one call. */
   serviceViaMax: 64,
-  /** Packed arguments of a service's constructor, in bytes: they lie in its creator's lane. */
-  serviceArgsBytesMax: 65_536,
   /** Addresses in one gossip frame. */
   gossipMax: 128,
   /** Peers up to which everybody is linked to everybody. */

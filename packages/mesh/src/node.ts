@@ -1,3 +1,4 @@
+export { fileDisk } from './chunks/disk.file.ts'
 export * from './index.ts'
 export { type FilePeerStoreOptions, openFilePeerStore } from './peer-store.node.ts'
 export { SIGNALLING_LIMITS, type SignallingLimits } from './signalling/limits.ts'

@@ -14,6 +14,8 @@ import {
   type Transport,
   type ViewEvent,
 } from '@shoal/scheduler'
+import type { OpenDisk } from './chunks/disk.ts'
+import { type ChunkNetwork, createChunkStore, type MeshChunkStore } from './chunks/store.ts'
 import { keysOf } from './invite.ts'
 import { limits } from './limits.ts'
 import { createIdentity, type Identity, type RoomKeys } from './membership/crypto.ts'
@@ -59,6 +61,10 @@ export interface RoomOptions {
   readonly store?: PeerStore
   /** Why there is no store although one was wanted: told with the health. */
   readonly storageFault?: ShoalError
+  /** Where chunks go for which there is no room in memory; default: nowhere. */
+  readonly openChunkDisk?: OpenDisk
+  /** Bytes of chunks in memory; default 256 MiB. */
+  readonly chunkMemoryBytesMax?: number
   /** When silence is suspicion, and death; defaults 500 / 1500 / 3000 ms. */
   readonly detector?: Partial<DetectorOptions>
   /** Default: {@link createReplica}. Never called for contributors. */
@@ -85,6 +91,7 @@ class OpenedRoom implements Room {
   readonly network: Network
   readonly replica: ReturnType<ReplicaFactory> | null
   readonly operations: OperationStore
+  readonly chunks: MeshChunkStore
   readonly onHealth: Room['onHealth']
   readonly onRefused: Room['onRefused']
   readonly #transport: Transport
@@ -113,6 +120,13 @@ class OpenedRoom implements Room {
     this.role = invite.role
     this.invite = invite
     this.operations = operations
+    this.chunks = createChunkStore({
+      self: identity.peer,
+      clock,
+      network: chunkNetwork(() => this.#peers),
+      openDisk: options.openChunkDisk ?? null,
+      ...(options.chunkMemoryBytesMax !== undefined && { memoryBytesMax: options.chunkMemoryBytesMax }),
+    })
     this.onHealth = this.#healths.add
     this.onRefused = refusals.add
     this.#transport = transport
@@ -140,6 +154,9 @@ class OpenedRoom implements Room {
         onReplica: members.message,
         onWanted: operations.onWanted,
         onOperation: operations.onAnswer,
+        onPieceWanted: this.chunks.onWanted,
+        onPiece: this.chunks.onAnswer,
+        onReach: (peer) => this.chunks.onReach(peer),
         onRefused: refusals.emit,
         onEpoch: (epoch) => this.#store?.saveEpoch(epoch),
       },
@@ -158,7 +175,8 @@ class OpenedRoom implements Room {
     const parts = { self: this.self, network, clock, rng, operations, ...signed, ...storage }
     this.replica = this.role === 'member' ? (options.createReplica ?? createReplica)(parts) : null
     const stopFaults = documents?.onFault(() => this.#tellHealth()) ?? (() => {})
-    this.#stops = [transport.onOnline(() => this.#tellHealth()), stopFaults]
+    const stopChunkFaults = this.chunks.onFault(() => this.#tellHealth())
+    this.#stops = [transport.onOnline(() => this.#tellHealth()), stopFaults, stopChunkFaults]
     // A page that goes away says goodbye first: capture, for the transport hangs up in the same event.
     globalThis.addEventListener?.('pagehide', this.#onPageHide, { capture: true })
   }
@@ -173,7 +191,10 @@ class OpenedRoom implements Room {
     const storageFault = this.role === 'member' ? this.#storageFault : null
     const fault = documents === undefined ? storageFault : documents.fault
     const durability = documents !== undefined && fault === null ? 'disk' : 'memory'
-    return healthOf(this.#transport.isOnline, this.role, this.#peers, durability, fault)
+    const health = healthOf(this.#transport.isOnline, this.role, this.#peers, durability, fault)
+    const chunkFault = this.chunks.fault
+    if (chunkFault === null) return health
+    return { ...health, reasons: [...health.reasons, `Chunks stay in memory: ${chunkFault.message}`] }
   }
 
   async durable(job: JobId): Promise<void> {
@@ -206,6 +227,7 @@ class OpenedRoom implements Room {
     // At once: a page that goes away has no other turn.
     const flushed = this.#store?.documents.flush()
     await this.#peers.leave()
+    await this.chunks.close()
     await flushed
     await this.#store?.close()
   }
@@ -222,6 +244,22 @@ function report(error: unknown): void {
 
 function randomBytes(length: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(length))
+}
+
+function chunkNetwork(peers: () => Peers): ChunkNetwork {
+  return {
+    reach(peer) {
+      if (peers().session(peer) !== null) return 'linked'
+      return peers()
+        .list()
+        .some((remote) => remote.peer === peer)
+        ? 'away'
+        : 'gone'
+    },
+    ask: (peer, wanted) => peers().session(peer)?.wantPiece(wanted),
+    answer: async (peer, request, bytes) => peers().session(peer)?.sendPiece(request, bytes),
+    refuse: (peer, error) => peers().session(peer)?.pipe.refuse(error),
+  }
 }
 
 function operationPorts(clock: Clock, peers: () => Peers): OperationsOptions {

@@ -1,4 +1,5 @@
 import type {
+  ChunkStore,
   JobId,
   Network,
   OperationStore,
@@ -45,6 +46,7 @@ export interface Room {
   /** `null` for contributors. */
   readonly replica: Replica | null
   readonly operations: OperationStore
+  readonly chunks: ChunkStore
   /**
    * Resolves when what is known here of a job outlives this peer: another member has it, or it is on the
    * disk of this Node process. Waits for a member to come when there is none.

@@ -1,4 +1,4 @@
-import { createBrowserTransport, createWorkerClock, openBrowserPeerStore } from '@shoal/mesh/browser'
+import { createBrowserTransport, createWorkerClock, idbDisk, openBrowserPeerStore } from '@shoal/mesh/browser'
 import type { Clock } from '@shoal/scheduler'
 import { signallingOf } from './invite-address.ts'
 import { refuse } from './mesh-options.ts'
@@ -39,6 +39,7 @@ export const browserPlatform: Platform = {
     if (storage !== 'auto' && storage !== 'idb') refuse('storage', "'memory' or 'idb' in a browser", storage)
     return openBrowserPeerStore(invite)
   },
+  openChunkDisk: idbDisk(),
   async createTransport(invite) {
     return createBrowserTransport({ signalling: signallingOf(invite), room: invite.room })
   },

@@ -9,6 +9,7 @@ import {
   type PeerRole,
   parseTaskId,
   type Runtime,
+  type ServiceId,
   ShoalError,
   type TaskRef,
   type TaskSpec,
@@ -21,6 +22,7 @@ import { type BookKeeper, JobBook } from './job-book.ts'
 import { type Operation, toOperation } from './operation.ts'
 import { closedReason } from './outcome.ts'
 import { endOfTurn } from './runtime-parts.ts'
+import { ServiceBook } from './service-book.ts'
 import { createSession, type Session } from './session.ts'
 import { TaskHandle } from './task.ts'
 import { GroupHandle } from './task-group.ts'
@@ -74,6 +76,7 @@ function randomText(length: number): string {
 export class Engine implements BookKeeper {
   readonly space: string
   readonly runtime: Runtime
+  readonly services: ServiceBook
   readonly #parts: EngineParts
   readonly #codec: HandleCodec
   readonly #session: Session
@@ -88,6 +91,7 @@ export class Engine implements BookKeeper {
   readonly #unsent: JobBook
   #named: { readonly job: JobId; readonly no: number; readonly name: string | null } | null = null
   #jobsMade = 0
+  #servicesMade = 0
   #unsentMade = 0
   #isClosed = false
   readonly #stop: (() => void)[]
@@ -97,7 +101,14 @@ export class Engine implements BookKeeper {
     this.runtime = parts.runtime
     this.space = parts.room ?? `local-${++enginesMade}`
     this.#idPrefix = `${parts.runtime.self.slice(0, 6)}-${randomText(8)}`
-    this.#codec = createHandleCodec((ref) => ('service' in ref ? ref : this.task(ref)))
+    this.#codec = createHandleCodec((ref) =>
+      'service' in ref ? this.services.handle(ref.service as ServiceId) : this.task(ref),
+    )
+    this.services = new ServiceBook({
+      ...parts,
+      newId: () => `${this.#idPrefix}-s${(this.#servicesMade++).toString(36)}`,
+      read: (payload) => this.read(payload),
+    })
     registerHandleCodec(packingCodec)
     this.#unsent = new JobBook(this, this.#newJobId(), 'not sent', true)
     this.#session = createSession({
@@ -314,6 +325,7 @@ export class Engine implements BookKeeper {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const stop of this.#stop) stop()
+    this.services.close()
     const books = [...this.#books.values()]
     this.#books.clear()
     this.#open.clear()

@@ -4,7 +4,7 @@ import { createTaskInterest } from './interest.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
-import { createWorkerHost } from './processors/index.ts'
+import { createServiceSlots, createWorkerHost } from './processors/index.ts'
 import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -29,7 +29,13 @@ export async function openRoomMesh(
   try {
     transport = await platform.createTransport(invite)
     if (wrapTransport !== undefined) transport = wrapTransport(transport)
-    room = await openRoom({ invite, transport, clock: platform.clock, ...kept })
+    room = await openRoom({
+      invite,
+      transport,
+      clock: platform.clock,
+      openChunkDisk: platform.openChunkDisk,
+      ...kept,
+    })
     await whenOnline(transport, signal)
   } catch (error) {
     if (room !== null) await room.leave()
@@ -90,6 +96,12 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     operations,
     resultForm: 'packed',
   })
+  const services = createServiceSlots({
+    peer: self,
+    startWorker: () => platform.startWorker(),
+    operations,
+    resultForm: 'packed',
+  })
   const runtime = createRuntime({
     self,
     epoch: room.epoch,
@@ -97,6 +109,7 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     name: options.name ?? platform.name,
     clock: turnClock(clock),
     host,
+    serviceHost: services,
     network,
     replica,
     onBug: reportBug,
@@ -109,6 +122,7 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     room: room.invite.room,
     interest: createTaskInterest(runtime),
     host,
+    services,
     lending: host,
     defaults: options.defaults ?? {},
     health: () => room.health(),

@@ -10,7 +10,7 @@ import { createTaskInterest } from './interest.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions, workersOf } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
-import { createWorkerHost } from './processors/index.ts'
+import { createServiceSlots, createWorkerHost } from './processors/index.ts'
 import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -32,6 +32,12 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     resultForm: 'live',
     failsUnstarted: true,
   })
+  const services = createServiceSlots({
+    peer: self,
+    startWorker: () => platform.startWorker(),
+    operations,
+    resultForm: 'live',
+  })
   const runtime = createRuntime({
     self,
     epoch: 1,
@@ -39,6 +45,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     name: options.name ?? platform.name,
     clock: turnClock(clock),
     host,
+    serviceHost: services,
     network: null,
     replica: null,
     onBug: reportBug,
@@ -51,6 +58,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     room: null,
     interest: createTaskInterest(runtime),
     host,
+    services,
     lending: host,
     defaults: options.defaults ?? {},
     health: () => ({ isOnline: true, peers: 1, members: 1, durability: 'memory', reasons: [] }),

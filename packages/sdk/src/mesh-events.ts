@@ -39,6 +39,10 @@ export function createMeshEvents(sources: EventSources): MeshEventHub {
       emitNotice(sources.runtime, emitter, notice)
       jobs(notice)
     }),
+    sources.runtime.services.onNotice(({ type, ...notice }) => {
+      if (type === 'moved') emitter.emit('service-moved', notice as MeshEvents['service-moved'])
+      else emitter.emit('service-ended', notice as MeshEvents['service-ended'])
+    }),
     followPeers(sources, emitter),
     sources.onHealth(() => emitter.emit('health', sources.health())),
   ]

@@ -1,17 +1,22 @@
-import type { JobId, ProcessorHost, Unsubscribe, ViewEvent } from '@shoal/scheduler'
+import type { JobId, Unsubscribe, ViewEvent } from '@shoal/scheduler'
 import { allOf, asCompleted, waitForAll } from './collect.ts'
 import { Engine, type EngineParts } from './engine.ts'
 import { toJobInfo, toPeerInfo, toProcessorInfos } from './infos.ts'
 import { createMeshEvents, type MeshEventHub } from './mesh-events.ts'
 import { checkMapOptions } from './options.ts'
+import type { ServiceSlots, WorkerHost } from './processors/index.ts'
 import { endOfTurn } from './runtime-parts.ts'
 import type { TaskHandle } from './task.ts'
 import type { Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
 import { createView, type View, type Waitable } from './view.ts'
 
+/** Longest wait for services to move before this peer goes, in milliseconds. */
+const handOverMs = 2_000
+
 /** What a mesh is built from; {@link openMesh} puts the public face on it. */
 export interface MeshParts extends EngineParts {
-  readonly host: Pick<ProcessorHost, 'close'>
+  readonly host: Pick<WorkerHost, 'close' | 'callServices'>
+  readonly services: Pick<ServiceSlots, 'closeAll' | 'callServices'>
   readonly lending: Lending
   readonly defaults: TaskOptions
   /** How this peer stands in its room; a local mesh is always well. */
@@ -39,6 +44,8 @@ export function openMesh(parts: MeshParts): Mesh {
   })
   const engine = new Engine(parts)
   const { runtime, onView, onHealth } = parts
+  parts.host.callServices(engine.services.callFor)
+  parts.services.callServices(engine.services.callFor)
   const events = createMeshEvents({ runtime, interest: parts.interest, onView, onHealth, health })
   let closing: Promise<void> | null = null
   const close = (): Promise<void> => {
@@ -66,14 +73,27 @@ async function finishRunning({ runtime, lending, clock }: MeshParts): Promise<vo
 async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub): Promise<void> {
   // Sealed first: whoever takes the work over must know that nothing will be added.
   engine.seal()
+  const handedOver = handOver(parts)
   engine.close()
   events.stop()
-  await finishRunning(parts)
+  await Promise.all([finishRunning(parts), handedOver])
   // The runtime acts at the end of the turn; the room must still be there then.
   await endOfTurn(parts.clock)
   parts.runtime.close()
+  parts.services.closeAll()
   await parts.leave()
   await parts.host.close()
+}
+
+/** The services that live here move to others first; a room that does not answer is not waited for. */
+function handOver({ runtime, clock }: MeshParts): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.setTimer(clock.now() + handOverMs, resolve)
+    runtime.services.leave(() => {
+      cancel()
+      resolve()
+    })
+  })
 }
 
 function createFace(shared: Shared, view: View): Mesh {
@@ -108,6 +128,9 @@ function createFace(shared: Shared, view: View): Mesh {
     },
     with: (options) => createFace(shared, view.with(options)),
     on: (event, listener) => events.on(event, listener),
+    service: (shape, args, options = {}) =>
+      engine.services.create(shape, args, options) as Promise<unknown> as Promise<never>,
+    services: engine.services,
     jobs: () => runtime.jobs().map(toJobInfo),
     task: (id) => engine.taskById(id) as Task<unknown> as Task<never>,
     group: (jobId) => engine.group(jobId as JobId) as TaskGroup<unknown> as TaskGroup<never>,

@@ -21,6 +21,10 @@ export const nodePlatform: Platform = {
       onDamage: (error) => console.error(error.message),
     })
   },
+  async openChunkDisk() {
+    const { fileDisk } = await import('@shoal/mesh/node')
+    return fileDisk()()
+  },
   async createTransport(invite) {
     const { createNodeTransport } = await import('@shoal/mesh/node')
     const signalling = signallingOf(invite)

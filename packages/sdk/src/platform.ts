@@ -1,4 +1,4 @@
-import type { Invite, PeerStore } from '@shoal/mesh'
+import type { Invite, OpenDisk, PeerStore } from '@shoal/mesh'
 import type { Clock, Transport } from '@shoal/scheduler'
 import type { WorkerHandle } from './processors/worker-handle.ts'
 
@@ -18,6 +18,8 @@ export interface Platform {
    *   `E_QUOTA` when it cannot be used
    */
   openStore(invite: Invite, storage: string): Promise<PeerStore | null>
+  /** Where chunks go for which there is no room in memory. */
+  readonly openChunkDisk: OpenDisk
   /** The way to the peers of the room that `invite` names. */
   createTransport(invite: Invite): Promise<Transport>
 }

@@ -15,6 +15,11 @@ export interface ServiceOptions {
   readonly durability?: 'none' | 'snapshot' | 'journal'
   /** With `'journal'`: calls between two snapshots, which shorten the journal. Default 1,000. */
   readonly every?: number
+  /**
+   * Who may go on alone when the only two members that know the state lose each other. `'available'`
+   * (default): either; when both did, the state of one is dropped as they meet again. `'strict'`: neither.
+   */
+  readonly consistency?: 'available' | 'strict'
 }
 
 /** One call of a service: its promise is made only when somebody asks for it. */
@@ -26,28 +31,33 @@ export interface ServiceCall<T> extends PromiseLike<T> {
   isReady(): boolean
 }
 
-/** What is told of a service by {@link ServiceControl.stats}. */
-export interface ServiceStats {
+/** What is known of a service here. */
+export interface ServiceInfo {
+  readonly id: string
+  readonly name: string | null
+  /** The member where it lives; `null` while nobody here knows. */
+  readonly host: string | null
+  /** Rises each time another host, or another follower, takes its place. */
+  readonly epoch: number
   /** The member that has its state besides the host; `null`: nothing outlives the host. */
   readonly follower: string | null
-  /** Calls of this peer that wait for their answers. */
+}
+
+/** What {@link ServiceControl.stats} gives. */
+export interface ServiceStats extends ServiceInfo {
+  readonly durability: 'none' | 'snapshot' | 'journal'
+  /** Calls that its present instance has run; 0 on peers that do not host it. */
+  readonly callsRun: number
+  /** Calls that wait at the host; 0 on peers that do not host it. */
   readonly callsOpen: number
-  /** Calls that were answered to this peer. */
-  readonly callsDone: number
 }
 
 /** The handle's own side: what is no method of the service. */
-export interface ServiceControl {
-  readonly id: string
-  readonly name: string | null
-  /** The member where it lives at present. */
-  readonly host: string
-  /** Rises each time another host, or another follower, takes its place. */
-  readonly epoch: number
+export interface ServiceControl extends ServiceInfo {
   stats(): ServiceStats
   /**
    * Moves it to another member; calls go on there, none is lost.
-   * @throws ShoalError `E_NO_HOST` when that peer is no member in view; `E_SERVICE_DELETED`
+   * @throws ShoalError `E_MIGRATE` when it cannot move there, `E_SERVICE_DELETED`, `E_NO_SERVICE`
    */
   migrate(peer: string): Promise<void>
   /** Ends it for everybody: calls that wait reject with `E_SERVICE_DELETED`, and its name is free. */
@@ -83,25 +93,16 @@ export type ServiceShape<A extends readonly unknown[], T> =
   | (new (
       ...args: A
     ) => T)
-  | ((...args: A) => T | PromiseLike<T>)
-  | ContextBody<A, T | PromiseLike<T>>
+  | ((...args: A) => T)
+  | ContextBody<A, T>
 
 /** The services of the room, by name. */
 export interface Services {
   /**
-   * The service of that name. Waits until members that were just met have said what they know.
-   * @throws ShoalError `E_NO_SERVICE` nobody registered it
+   * The service of that name. A peer that has just joined waits for what the others know.
+   * @throws ShoalError `E_NO_SERVICE` nobody has registered it; `E_CLOSED` the mesh is closed
    */
   lookup<T>(name: string): Promise<Service<T>>
   /** Those that this peer knows. */
   list(): readonly ServiceInfo[]
-}
-
-/** One service as this peer sees it. */
-export interface ServiceInfo {
-  readonly id: string
-  readonly name: string | null
-  readonly host: string
-  readonly epoch: number
-  readonly follower: string | null
 }

@@ -1,6 +1,7 @@
 import { describe, expectTypeOf, test } from 'vitest'
 import { withContext } from './context.ts'
 import { operation } from './operation.ts'
+import type { Service, ServiceCall } from './service.types.ts'
 import type { Completed, Mesh, Task, TaskGroup } from './types.ts'
 
 const add1 = operation('add1', (x: number) => x + 1)
@@ -46,8 +47,46 @@ function collecting(mesh: Mesh, task: Task<number>): void {
   expectTypeOf(mesh.task<string>('job/0')).toEqualTypeOf<Task<string>>()
 }
 
+class Counter {
+  readonly #start: number
+  size = 0
+  constructor(start: number) {
+    this.#start = start
+  }
+  add(k: number): number {
+    return this.#start + k
+  }
+  async label(text: string): Promise<string> {
+    return text
+  }
+  snapshot(): number {
+    return this.size
+  }
+}
+
+async function serving(mesh: Mesh): Promise<void> {
+  const counter = await mesh.service(Counter, [1], { name: 'counter' })
+  expectTypeOf(counter).toEqualTypeOf<Service<Counter>>()
+  expectTypeOf(counter.add(1)).toEqualTypeOf<ServiceCall<number>>()
+  expectTypeOf(counter.label('x')).toEqualTypeOf<ServiceCall<string>>()
+  expectTypeOf(mesh.services.lookup<Counter>('counter')).toEqualTypeOf<Promise<Service<Counter>>>()
+  const log = await mesh.service((first: string) => ({ write: (line: string) => first + line }), ['x'])
+  expectTypeOf(log.write('y')).toEqualTypeOf<ServiceCall<string>>()
+  // @ts-expect-error the constructor takes a number
+  await mesh.service(Counter, ['1'])
+  // @ts-expect-error a text is no number
+  counter.add('1')
+  // @ts-expect-error a field is no method
+  counter.size()
+  // @ts-expect-error only its host calls that
+  counter.snapshot()
+  // @ts-expect-error no such option
+  await mesh.service(Counter, [1], { durable: true })
+}
+
 describe('the types of a mesh', () => {
   test('argument and result types flow from operations to handles', () => {
     for (const check of [spawning, nesting, collecting]) expectTypeOf(check).returns.toEqualTypeOf<void>()
+    expectTypeOf(serving).returns.toEqualTypeOf<Promise<void>>()
   })
 })

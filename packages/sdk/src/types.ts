@@ -1,5 +1,6 @@
 import type { PeerRole, Scope, TaskStatus, Transport } from '@shoal/scheduler'
 import type { Spawnable, TaskArgument, TaskArguments } from './operation.ts'
+import type { Service, ServiceOptions, ServiceShape, Services } from './service.types.ts'
 
 /** Options of {@link localMesh} and {@link joinMesh}. */
 export interface MeshOptions {
@@ -164,6 +165,19 @@ export interface MeshEvents {
   'task-failed': { readonly task: string; readonly peer: string | null; readonly processor: string | null }
   'task-cancelled': { readonly task: string; readonly peer: string | null; readonly processor: string | null }
   'task-retried': { readonly task: string; readonly peer: string | null; readonly processor: string | null }
+  /** A service has another host or epoch than before. */
+  'service-moved': {
+    readonly service: string
+    readonly name: string | null
+    readonly host: string
+    readonly epoch: number
+  }
+  /** `deleted`: by somebody. `lost`: nobody alive has its state. */
+  'service-ended': {
+    readonly service: string
+    readonly name: string | null
+    readonly reason: 'deleted' | 'lost'
+  }
   starved: { readonly job: string; readonly scope: string; readonly waiting: number }
   health: MeshHealth
 }
@@ -233,6 +247,31 @@ export interface Mesh extends Lending, AsyncDisposable {
    * @throws ShoalError `E_OPTION` unknown option or bad value
    */
   with(options: TaskOptions): Mesh
+  /**
+   * Makes a service: one instance that everybody in the room can call, and that outlives this peer. It starts
+   * here; see {@link ServiceOptions} for where its state is kept.
+   *
+   * @example
+   * class Counter {
+   *   n = 0
+   *   add(k: number) { return (this.n += k) }
+   * }
+   * const counter = await mesh.service(Counter, [], { name: 'counter' })
+   * console.log(await counter.add(1), counter.$.host)
+   *
+   * @param shape a class that uses nothing from outside itself, or a function that makes an object
+   * @param args of its constructor; at most 64 KiB
+   * @throws ShoalError `E_CODE` not a class that can travel, or one whose state cannot be read; `E_OPTION`;
+   *   `E_NAME_TAKEN`; `E_NOT_SERIALIZABLE` or `E_TOO_LARGE` for its arguments; `E_FORBIDDEN` this peer only
+   *   lends; `E_MIGRATE` it cannot start where it was asked for; or what the constructor threw
+   */
+  service<const A extends readonly unknown[], T>(
+    shape: ServiceShape<A, T>,
+    args: A,
+    options?: ServiceOptions,
+  ): Promise<Service<Awaited<T>>>
+  /** The services of the room. */
+  readonly services: Services
   on<K extends keyof MeshEvents>(event: K, listener: (detail: MeshEvents[K]) => void): () => void
   /** The jobs of the room that this peer knows. */
   jobs(): readonly JobInfo[]

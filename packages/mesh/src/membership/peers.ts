@@ -12,6 +12,7 @@ import {
   type Transport,
   type ViewEvent,
 } from '@shoal/scheduler'
+import type { Wanted } from '../chunks/transfers.ts'
 import { limits } from '../limits.ts'
 import type { Refusal } from '../room.types.ts'
 import { createBulk } from '../wire/bulk.ts'
@@ -54,6 +55,10 @@ export interface PeersHooks {
   onReplica(from: PeerId, message: Uint8Array): void
   onWanted(from: PeerId, request: number, hash: OperationHash): void
   onOperation(from: PeerId, request: number, text: OperationText | null): void
+  onPieceWanted(from: PeerId, wanted: Wanted): void
+  onPiece(from: PeerId, request: number, bytes: Uint8Array | null): void
+  /** A link to the peer was made (again), broke, or the peer is gone: see `list` and `session`. */
+  onReach(peer: PeerId): void
   onRefused(refusal: Refusal): void
   /** This peer comes back at a higher epoch; nobody has heard of it yet. */
   onEpoch(epoch: number): void
@@ -179,7 +184,7 @@ class PeerTable implements Peers {
     this.#known.delete(peer)
     one.session?.pipe.end(bannedError(peer))
     this.#view.left(peer, 'dead')
-    this.#tellMember(one.remote, false)
+    this.#gone(one.remote)
     this.#dialer.failed(one.address)
   }
 
@@ -293,6 +298,7 @@ class PeerTable implements Peers {
     this.#tellMember(remote, true)
     session.sendPeers(this.#hints(remote))
     if (isNew) this.#introduce(remote, address)
+    this.#options.hooks.onReach(remote.peer)
     pipe.release()
   }
 
@@ -364,6 +370,8 @@ class PeerTable implements Peers {
       },
       onWanted: (request, hash) => hooks.onWanted(peer, request, hash),
       onOperation: (request, text) => hooks.onOperation(peer, request, text),
+      onPieceWanted: (wanted) => hooks.onPieceWanted(peer, wanted),
+      onPiece: ifCurrent((request, bytes) => hooks.onPiece(peer, request, bytes)),
       onTicket: (ticket) => this.#door.onTicket(ticket, session().bulk),
       onRefusedBy: ifCurrent((code, message, fence) => {
         if (code !== 'E_EPOCH_STALE') return
@@ -385,6 +393,7 @@ class PeerTable implements Peers {
     const one = this.#known.get(peer)
     if (one === undefined || this.#isLeaving) return
     one.session = null
+    this.#options.hooks.onReach(peer)
     this.#view.linkLost(peer, reason === 'bye')
     if (this.#known.has(peer)) this.#dialer.again(address)
   }
@@ -396,7 +405,7 @@ class PeerTable implements Peers {
     this.#known.delete(peer)
     this.#fences.raise(peer, one.remote.epoch)
     one.session?.pipe.end(staleError(one.remote, one.remote.epoch))
-    this.#tellMember(one.remote, false)
+    this.#gone(one.remote)
     this.#dialer.failed(one.address)
   }
 
@@ -408,7 +417,12 @@ class PeerTable implements Peers {
     if (cause === 'left') this.#fences.raise(peer, one.remote.epoch)
     one.session?.close()
     this.#view.left(peer, cause)
-    this.#tellMember(one.remote, false)
+    this.#gone(one.remote)
+  }
+
+  #gone(remote: Remote): void {
+    this.#tellMember(remote, false)
+    this.#options.hooks.onReach(remote.peer)
   }
 
   #tellMember(remote: Remote, isPresent: boolean): void {

@@ -1,6 +1,6 @@
 import type { Clock, DetectorOptions, Message, PeerId, Rng, ViewEvent } from '@shoal/scheduler'
 import { createInvite, type RoomInvites } from '../invite.ts'
-import { openRoom, type ReplicaFactory } from '../room.ts'
+import { openRoom, type ReplicaFactory, type RoomOptions } from '../room.ts'
 import type { Refusal, Room } from '../room.types.ts'
 import { type ChaosTransport, createChaosTransport } from '../transport/chaos.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../transport/memory.ts'
@@ -128,7 +128,7 @@ export interface TestWorld {
   meet(...peers: readonly TestPeer[]): Promise<void>
 }
 
-export interface JoinOptions {
+export interface JoinOptions extends Pick<RoomOptions, 'openChunkDisk' | 'chunkMemoryBytesMax'> {
   readonly role?: 'member' | 'contributor'
   readonly identity?: Identity
   readonly epoch?: number
@@ -154,6 +154,8 @@ export async function createTestWorld(): Promise<TestWorld> {
         invite: (options.invites ?? invites)[options.role ?? 'member'],
         transport,
         clock,
+        ...(options.openChunkDisk && { openChunkDisk: options.openChunkDisk }),
+        ...(options.chunkMemoryBytesMax && { chunkMemoryBytesMax: options.chunkMemoryBytesMax }),
         ...(options.identity && { identity: options.identity }),
         ...(options.epoch !== undefined && { epoch: options.epoch }),
         ...(options.detector && { detector: options.detector }),

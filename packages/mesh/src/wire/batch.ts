@@ -188,13 +188,13 @@ function assignmentBytes(task: {
   readonly args: Payload
   readonly inputs: readonly { readonly value: Payload }[]
 }): number {
-  let bytes = 24 + sizeOf(task.args)
+  let bytes = 12 + sizeOf(task.args)
   for (const input of task.inputs) bytes += 8 + sizeOf(input.value)
   return bytes
 }
 
 function resultBytes(result: AttemptResult): number {
-  return 24 + outcomeBytes(result.outcome)
+  return 12 + outcomeBytes(result.outcome)
 }
 
 function outcomeBytes(outcome: AttemptResult['outcome'] | Outcome): number {

@@ -11,6 +11,8 @@ export interface Transfer {
   readonly id: number
   readonly type: FrameType
   readonly body: Uint8Array
+  /** Called once, when the other side has it or never will. */
+  readonly onOver: () => void
   startedAt: number
   sentBytes: number
 }

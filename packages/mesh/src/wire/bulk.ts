@@ -32,7 +32,8 @@ export interface BulkOptions {
  * across a link that broke; none is given up while the control link lives.
  */
 export interface Bulk {
-  send(type: FrameType, body: Uint8Array): void
+  /** @param onOver called once, when the other side has it or never will */
+  send(type: FrameType, body: Uint8Array, onOver?: () => void): void
   /** Whether bodies of this type are still on their way: what comes next must follow them. */
   isBusyWith(type: FrameType): boolean
   /** Takes over a link that the other side opened and that is known to be its. */
@@ -81,10 +82,13 @@ class LinkedBulk implements Bulk {
     options.control.link.onDrain(() => this.#pump())
   }
 
-  send(type: FrameType, body: Uint8Array): void {
-    if (this.#isClosed) return
+  send(type: FrameType, body: Uint8Array, onOver: () => void = () => {}): void {
+    if (this.#isClosed) {
+      onOver()
+      return
+    }
     const startedAt = this.#options.clock.now()
-    this.#waiting.push({ id: this.#nextId++, type, body, startedAt, sentBytes: 0 })
+    this.#waiting.push({ id: this.#nextId++, type, body, onOver, startedAt, sentBytes: 0 })
     this.#pump()
   }
 
@@ -120,7 +124,7 @@ class LinkedBulk implements Bulk {
 
   close(): void {
     this.#isClosed = true
-    this.#waiting.length = 0
+    for (const { onOver } of this.#waiting.splice(0)) onOver()
     this.#cursor = 0
     const lines = [...this.#lines]
     this.#lines.clear()
@@ -257,6 +261,7 @@ class LinkedBulk implements Bulk {
     while (this.#waiting[0] !== undefined && this.#waiting[0].id <= lastTransfer) {
       const done = this.#waiting.shift() as Transfer
       if (this.#cursor > 0) this.#cursor--
+      done.onOver()
       const elapsedMs = this.#options.clock.now() - done.startedAt
       if (done.body.length >= measuredBytesMin && elapsedMs > 0) {
         this.#options.onMeasured(done.body.length / elapsedMs)

@@ -14,6 +14,7 @@ const largeTypes: ReadonlySet<number> = new Set([
   frameTypes.services,
   frameTypes.replica,
   frameTypes.operation,
+  frameTypes.piece,
 ])
 
 /** Builds the body of the chunk frame that starts at `from`; `bytes` is what it carries. */

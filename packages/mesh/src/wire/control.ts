@@ -1,6 +1,8 @@
-import { type OperationHash, type PeerId, type PeerRole, ShoalError } from '@shoal/scheduler'
+import { type ChunkId, type OperationHash, type PeerId, type PeerRole, ShoalError } from '@shoal/scheduler'
+import type { Wanted } from '../chunks/transfers.ts'
 import { limits } from '../limits.ts'
 import { packBody, unpackBody } from './body.ts'
+import { readUint32, writeUint32 } from './frames.ts'
 import {
   asBoolean,
   asBytes,
@@ -12,6 +14,7 @@ import {
   asText,
   asTuple,
   asUint,
+  schemaError,
 } from './validate.ts'
 import { asFlat } from './values.ts'
 
@@ -122,6 +125,38 @@ export function readTicket(body: Uint8Array): BulkTicket {
     localFingerprint: local === null ? null : asText(local, 'a fingerprint'),
     remoteFingerprint: remote === null ? null : asText(remote, 'a fingerprint'),
   }
+}
+
+export function writeWantedPiece({ request, id, hash, index }: Wanted): Uint8Array {
+  return packBody([request, id, hash, index])
+}
+
+export function readWantedPiece(body: Uint8Array): Wanted {
+  const [request, id, hash, index] = asTuple(unpackBody(body), 4, 'a request for a piece')
+  return {
+    request: asUint(request, 'the number of a request', 2 ** 32 - 1),
+    id: asId(id, 'a chunk') as ChunkId,
+    hash: asBytes(hash, 'the hash of a chunk', 32),
+    index: index === null ? null : asUint(index, 'the index of a piece'),
+  }
+}
+
+/** In front of a piece: the number of its request, and whether it is here. */
+const pieceHeaderBytes = 5
+
+export function writePiece(request: number, bytes: Uint8Array | null): Uint8Array {
+  const body = new Uint8Array(pieceHeaderBytes + (bytes?.length ?? 0))
+  writeUint32(body, 0, request)
+  body[4] = bytes === null ? 0 : 1
+  if (bytes !== null) body.set(bytes, pieceHeaderBytes)
+  return body
+}
+
+export function readPiece(body: Uint8Array): { readonly request: number; readonly bytes: Uint8Array | null } {
+  const kind = body[4]
+  if (kind === undefined || kind > 1 || (kind === 0 && body.length > pieceHeaderBytes))
+    throw schemaError('a piece', 'a request, 0 or 1, and bytes after a 1', body)
+  return { request: readUint32(body, 0), bytes: kind === 0 ? null : body.subarray(pieceHeaderBytes) }
 }
 
 export function readCredit(body: Uint8Array): {

@@ -51,6 +51,8 @@ function createBench(role: 'member' | 'contributor' = 'member'): Bench {
     onPeers: ignore,
     onWanted: ignore,
     onOperation: ignore,
+    onPieceWanted: ignore,
+    onPiece: ignore,
     onTicket: ignore,
     onRefusedBy: ignore,
     onGoodbye: ignore,
@@ -262,3 +264,8 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
 async function flood(bench: Bench, _seq: number, message: readonly unknown[]): Promise<void> {
   void bench.frame(frameTypes.messages, messagesBody(message))
 }
+
+test('[WP1] each kind of frame has a number of its own', () => {
+  const numbers = Object.values(frameTypes)
+  expect(new Set(numbers).size).toBe(numbers.length)
+})

@@ -33,6 +33,10 @@ export const frameTypes = {
   wanted: 18,
   /** The answer to `wanted`: `[request, null | [name, source, exportName]]`. */
   operation: 19,
+  /** Please send a piece of a chunk, or the hashes of all: `[request, chunk, hash, index | null]`. */
+  pieceWanted: 21,
+  /** The answer to `pieceWanted`: the request (4 bytes), 1 and the bytes, or 0 when they are not here. */
+  piece: 22,
   /** Over control: the bulk link with this token is mine: `[token, fingerprint | null, fingerprint | null]`. */
   bulkOpen: 32,
   /** First on every bulk link: the token, raw. */

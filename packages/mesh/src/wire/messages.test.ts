@@ -73,7 +73,7 @@ test('readMessage() refuses every cut of every message', () => {
   }
 })
 
-test('an assignment costs 60 bytes or less beside its arguments, and one message carries many', () => {
+test('an assignment costs 20 bytes or less beside its arguments, and one message carries many', () => {
   const tasks = Array.from({ length: 200 }, (_, no) => ({
     ...assignment,
     no,
@@ -82,7 +82,7 @@ test('an assignment costs 60 bytes or less beside its arguments, and one message
   }))
   const bodies = packMessages([{ type: 'assign', job, epoch: 1, tasks }], () => {})
   expect(bodies).toHaveLength(1)
-  expect((bodies[0] as Uint8Array).length / 200).toBeLessThan(60)
+  expect((bodies[0] as Uint8Array).length / 200).toBeLessThan(20)
 })
 
 test('packMessages() splits lists that are long, and keeps their order', () => {

@@ -1,12 +1,8 @@
 import {
-  type Assignment,
-  type AssignmentInput,
   type AttemptRef,
-  type AttemptResult,
   type JobId,
   type Message,
   type MessageOf,
-  type OperationHash,
   type OutcomeRecord,
   type PeerId,
   type ProcessorId,
@@ -16,12 +12,14 @@ import {
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import {
-  readChunkId,
-  readChunkMessage,
-  readChunkNeeds,
-  writeChunkMessage,
-  writeChunkNeeds,
-} from './chunk-messages.ts'
+  readAssignments,
+  readRefs,
+  readResults,
+  writeAssignments,
+  writeRefs,
+  writeResults,
+} from './attempts.ts'
+import { readChunkMessage, readChunkNeeds, writeChunkMessage, writeChunkNeeds } from './chunk-messages.ts'
 import { asServiceId, readServiceMessage, writeServiceMessage } from './services.ts'
 import {
   asBoolean,
@@ -39,14 +37,11 @@ import {
 } from './validate.ts'
 import {
   asFlat,
-  readAttemptOutcome,
-  readDuration,
   readNeeds,
   readNo,
   readOptions,
   readOutcome,
   readPayload,
-  writeAttemptOutcome,
   writeNeeds,
   writeOptions,
   writeOutcome,
@@ -94,7 +89,7 @@ export function writeMessage(message: Message): readonly unknown[] {
     case 'profile':
       return writeProfile(message)
     case 'assign':
-      return writeAssign(message)
+      return [code, message.job, message.epoch, ...writeAssignments(message.tasks)]
     case 'revoke':
     case 'abort':
     case 'commit':
@@ -105,10 +100,10 @@ export function writeMessage(message: Message): readonly unknown[] {
     case 'stale':
       return [code, message.job, message.epoch]
     case 'results':
-      return [code, message.job, message.epoch, message.results.map(writeResult)]
+      return [code, message.job, message.epoch, writeResults(message.results)]
     case 'holdings': {
       const running = message.running.flatMap((one) => [one.no, one.attempt, one.processor])
-      const results = message.results.map(writeResult)
+      const results = writeResults(message.results)
       return [code, message.job, message.epoch, running, results, writeRefs(message.unknown)]
     }
     case 'submit':
@@ -145,8 +140,11 @@ export function readMessage(value: unknown, from: PeerId): Message {
       throw schemaError('the type of a message', 'a known number', value[0])
     case 'profile':
       return readProfile(value, from)
-    case 'assign':
-      return readAssign(value)
+    case 'assign': {
+      const [, job, epoch, processors, operations, rows, extras] = asTuple(value, 7, type)
+      const tasks = readAssignments(processors, operations, rows, extras)
+      return { type, job: readJob(job), epoch: readEpoch(epoch), tasks }
+    }
     case 'revoke':
     case 'abort':
     case 'commit':
@@ -227,73 +225,6 @@ function readProfile(value: unknown, from: PeerId): Message {
   }
 }
 
-/** Processors and operations are written once for each message: a task then costs some 10 bytes. */
-function writeAssign(message: MessageOf<'assign'>): readonly unknown[] {
-  const processors = new Map<ProcessorId, number>()
-  const operations = new Map<OperationHash, number>()
-  const tasks = message.tasks.map((task) => [
-    task.no,
-    task.attempt,
-    numberOf(processors, task.processor),
-    numberOf(operations, task.operation),
-    task.args.pack(),
-    task.inputs.length === 0 ? 0 : task.inputs.flatMap((input) => [input.index, input.value.pack()]),
-    writeLimit(task),
-  ])
-  return [codes.assign, message.job, message.epoch, [...processors.keys()], [...operations.keys()], tasks]
-}
-
-function readAssign(value: unknown): Message {
-  const [, job, epoch, processorList, operationList, tasks] = asTuple(value, 6, 'assign')
-  const processors = asList(processorList, entriesMax, 'processors', (id) => asProcessorId(id, 'a processor'))
-  const operations = asList(operationList, entriesMax, 'operations', (id) =>
-    asOperationHash(id, 'an operation'),
-  )
-  return {
-    type: 'assign',
-    job: readJob(job),
-    epoch: readEpoch(epoch),
-    tasks: asList(tasks, entriesMax, 'tasks', (item): Assignment => {
-      const [no, attempt, processor, operation, args, inputs, timeoutMs] = asTuple(item, 7, 'a task')
-      return {
-        no: readNo(no),
-        attempt: asUint(attempt, 'an attempt'),
-        processor: pick(processors, processor, 'the processor of a task'),
-        operation: pick(operations, operation, 'the operation of a task'),
-        args: readPayload(args),
-        inputs: inputs === 0 ? noInputs : readInputs(inputs),
-        ...readLimit(timeoutMs),
-      }
-    }),
-  }
-}
-
-/** The deadline alone, or with the chunk that is made again. */
-function writeLimit({ timeoutMs, remakes }: Assignment): unknown {
-  const limitMs = Math.min(timeoutMs, limits.durationMsMax)
-  return remakes === undefined ? limitMs : [limitMs, remakes]
-}
-
-function readLimit(value: unknown): Pick<Assignment, 'timeoutMs' | 'remakes'> {
-  if (!Array.isArray(value)) return { timeoutMs: readDuration(value) }
-  const [limitMs, remakes] = asTuple(value, 2, 'a deadline')
-  return { timeoutMs: readDuration(limitMs), remakes: readChunkId(remakes) }
-}
-
-const noInputs: readonly AssignmentInput[] = Object.freeze([])
-
-function readInputs(value: unknown): readonly AssignmentInput[] {
-  const flat = asFlat(value, 2, 'inputs')
-  const inputs: AssignmentInput[] = []
-  for (let at = 0; at < flat.length; at += 2) {
-    inputs.push({
-      index: asUint(flat[at], 'the index of an input', 65_535),
-      value: readPayload(flat[at + 1]),
-    })
-  }
-  return inputs
-}
-
 function readHoldings(value: unknown): Message {
   const [, job, epoch, runningList, results, unknown] = asTuple(value, 6, 'holdings')
   const flat = asFlat(runningList, 3, 'running')
@@ -359,38 +290,9 @@ function readSubmitted(value: unknown): Message {
   return { type: 'submitted', job: readJob(job), parent, accepted: pairs }
 }
 
-function writeResult(result: AttemptResult): readonly unknown[] {
-  return [result.no, result.attempt, result.ranMs, writeAttemptOutcome(result.outcome)]
-}
-
-function readResults(value: unknown): readonly AttemptResult[] {
-  return asList(value, entriesMax, 'results', (item) => {
-    const [no, attempt, ranMs, outcome] = asTuple(item, 4, 'a result')
-    return {
-      no: readNo(no),
-      attempt: asUint(attempt, 'an attempt'),
-      outcome: readAttemptOutcome(outcome),
-      ranMs: asNumber(ranMs, 'ranMs', 0, Number.MAX_SAFE_INTEGER),
-    }
-  })
-}
-
 function readRecord(value: unknown): OutcomeRecord {
   const [no, outcome] = asTuple(value, 2, 'an outcome record')
   return { no: readNo(no), outcome: readOutcome(outcome) }
-}
-
-function writeRefs(refs: readonly AttemptRef[]): readonly number[] {
-  return refs.flatMap((ref) => [ref.no, ref.attempt])
-}
-
-function readRefs(value: unknown): readonly AttemptRef[] {
-  const flat = asFlat(value, 2, 'attempts')
-  const refs: AttemptRef[] = []
-  for (let at = 0; at < flat.length; at += 2) {
-    refs.push({ no: readNo(flat[at]), attempt: asUint(flat[at + 1], 'an attempt') })
-  }
-  return refs
 }
 
 function readNos(value: unknown): readonly number[] {
@@ -403,19 +305,6 @@ function readJob(value: unknown): JobId {
 
 function readEpoch(value: unknown): number {
   return asUint(value, 'an epoch')
-}
-
-function numberOf<T>(numbers: Map<T, number>, value: T): number {
-  const known = numbers.get(value)
-  if (known !== undefined) return known
-  numbers.set(value, numbers.size)
-  return numbers.size - 1
-}
-
-function pick<T>(table: readonly T[], index: unknown, where: string): T {
-  const value = typeof index === 'number' ? table[index] : undefined
-  if (value === undefined) throw schemaError(where, `an index below ${table.length}`, index)
-  return value
 }
 
 /** A peer speaks for itself only. */

@@ -7,6 +7,7 @@ import {
   type PeerRole,
   ShoalError,
 } from '@shoal/scheduler'
+import type { Wanted } from '../chunks/transfers.ts'
 import { limits } from '../limits.ts'
 import { packMessages } from './batch.ts'
 import { packBody, unpackBody } from './body.ts'
@@ -18,15 +19,19 @@ import {
   type OperationText,
   readOperation,
   readPeers,
+  readPiece,
   readProbe,
   readProbed,
   readRefused,
   readTicket,
   readTime,
   readWanted,
+  readWantedPiece,
   writeOperation,
   writePeers,
+  writePiece,
   writeTicket,
+  writeWantedPiece,
 } from './control.ts'
 import { type FrameType, frameTypes } from './frames.ts'
 import { readMessage } from './messages.ts'
@@ -52,6 +57,8 @@ export interface SessionHandlers {
   onPeers(hints: readonly AddressHint[]): void
   onWanted(request: number, hash: OperationHash): void
   onOperation(request: number, text: OperationText | null): void
+  onPieceWanted(wanted: Wanted): void
+  onPiece(request: number, bytes: Uint8Array | null): void
   onTicket(ticket: BulkTicket): void
   onRefusedBy(code: string, message: string, epoch: number | null): void
   onGoodbye(): void
@@ -83,6 +90,9 @@ export interface Session {
   sendPeers(hints: readonly AddressHint[]): void
   want(request: number, hash: OperationHash): void
   sendOperation(request: number, text: OperationText | null): void
+  wantPiece(wanted: Wanted): void
+  /** Resolves when the bytes arrived, or never will. `null`: they are not here. */
+  sendPiece(request: number, bytes: Uint8Array | null): Promise<void>
   sendTicket(ticket: BulkTicket): void
   /** Sends what this turn left, and a last word, past everything that still waits. */
   goodbye(): void
@@ -144,6 +154,9 @@ export function createSession(options: SessionOptions): Session {
     sendPeers: (hints) => now(frameTypes.peers, writePeers(hints)),
     want: (request, hash) => now(frameTypes.wanted, packBody([request, hash])),
     sendOperation: (request, text) => outgoing.send(frameTypes.operation, writeOperation(request, text)),
+    wantPiece: (wanted) => now(frameTypes.pieceWanted, writeWantedPiece(wanted)),
+    sendPiece: (request, bytes) =>
+      new Promise((resolve) => outgoing.send(frameTypes.piece, writePiece(request, bytes), resolve)),
     sendTicket: (ticket) => now(frameTypes.bulkOpen, writeTicket(ticket)),
     goodbye() {
       outbox.flush()
@@ -274,6 +287,12 @@ export function createIncoming(options: {
         const { request, text } = readOperation(body)
         return handlers.onOperation(request, text)
       }
+      case frameTypes.pieceWanted:
+        return handlers.onPieceWanted(readWantedPiece(body))
+      case frameTypes.piece: {
+        const { request, bytes } = readPiece(body)
+        return handlers.onPiece(request, bytes)
+      }
       case frameTypes.bulkOpen:
         return handlers.onTicket(readTicket(body))
       case frameTypes.refused: {
@@ -294,7 +313,8 @@ export function createIncoming(options: {
 
 /** Our queue in front of the link: what it cannot take at once waits here, never in the link. */
 function createOutgoing(options: SessionOptions): {
-  send(type: FrameType, body: Uint8Array): void
+  /** @param onOver called once, when the body needs no more memory here */
+  send(type: FrameType, body: Uint8Array, onOver?: () => void): void
   pump(): void
 } {
   const { pipe, bulk, handlers } = options
@@ -321,7 +341,7 @@ function createOutgoing(options: SessionOptions): {
 
   return {
     pump,
-    send(type, body) {
+    send(type, body, onOver = () => {}) {
       if (body.length > limits.messageBytesMax) {
         const text = `Cannot send a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${body.length}`
         return handlers.onUnsent(new ShoalError('E_TOO_LARGE', text))
@@ -331,8 +351,9 @@ function createOutgoing(options: SessionOptions): {
       const mustFollow = isOrdered && bulk.isBusyWith(type)
       if (body.length > limits.bulkFromBytes || mustFollow) {
         if (isOrdered && isQueued(type)) drainTo(bulk, type)
-        return bulk.send(type, body)
+        return bulk.send(type, body, onOver)
       }
+      onOver()
       queue.push({ type, body })
       queuedBytes += body.length
       pump()

@@ -63,7 +63,7 @@ export function onFree(ctx: StepContext, from: PeerId, message: MessageOf<'free'
     const wasFor = kept.keptFor.delete(from)
     const isOwner = kept.task !== null && ownerOf(state, kept, kept.task.job) === from
     if (isOwner) kept.task = null
-    if (!wasFor && !isOwner) state.story.add(state.now, id, 'free refused (E_CHUNK_REF) from', from)
+    if (!wasFor && !isOwner) state.story.add(state.now, id, 'free refused (E_CHUNK_REF), asked by peer', from)
     dropIfUnkept(ctx, id, kept)
   }
 }

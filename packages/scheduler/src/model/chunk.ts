@@ -10,7 +10,10 @@ export interface ChunkRef {
   readonly id: ChunkId
   /** Size of the packed bytes. */
   readonly sizeBytes: number
-  /** SHA-256 of the packed bytes. */
+  /**
+   * What the bytes must match: SHA-256 over the SHA-256s of their pieces of 1 MiB (the last one may be shorter),
+   * one after the other. Who cannot name it is given no byte.
+   */
   readonly hash: Uint8Array
   /** The peer where it was made. Others may hold copies. */
   readonly home: PeerId

@@ -1,4 +1,10 @@
 export {
+  type ChunkStoreContract,
+  chunkBytes,
+  chunkStoreContract,
+  expectSameBytes,
+} from './contract/chunk-store.ts'
+export {
   type ProcessorHostContract,
   type ProcessorHostFixture,
   processorHostContract,

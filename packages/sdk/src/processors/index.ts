@@ -1,4 +1,5 @@
 export type { ResultForm } from './protocol.ts'
+export { createServiceSlots, type ServiceSlots } from './service-slots.ts'
 export type { WorkerHandle } from './worker-handle.ts'
 export {
   type BodyProgress,

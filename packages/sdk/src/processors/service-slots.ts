@@ -20,7 +20,7 @@ import {
 import { serviceCommand } from '../code/index.ts'
 import { errorToRecord, LivePayload } from '../values/index.ts'
 import { systemClock } from './clock.ts'
-import { abortGraceMs, servicesMax } from './limits.ts'
+import { abortGraceMs, servicesMax, serviceValueBytesMax } from './limits.ts'
 import type { ResultForm, WorkerNotice } from './protocol.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
 import type { WorkerHandle } from './worker-handle.ts'
@@ -234,8 +234,9 @@ class Slots implements ServiceSlots {
     this.#tellEnded(instance)
   }
 
-  #answer(instance: Instance, { type, seq }: Order, outcome: CallEnded['outcome']): void {
-    if (outcome.status !== 'done' && outcome.status !== 'failed') return
+  #answer(instance: Instance, { type, seq }: Order, made: CallEnded['outcome']): void {
+    if (made.status !== 'done' && made.status !== 'failed') return
+    const outcome = fitting(made, type === 'snapshot' ? 'keep the state of a service' : 'answer a call')
     const error = outcome.status === 'failed' ? outcome.error : null
     if (type === 'call') {
       instance.ended.push({ seq, outcome })
@@ -279,4 +280,13 @@ class Slots implements ServiceSlots {
       for (const listener of this.#listeners) listener(told)
     })
   }
+}
+
+/** What is too large to travel fails here, where somebody hears of it. */
+function fitting(outcome: CallOutcome, what: string): CallOutcome {
+  if (outcome.status !== 'done' || outcome.value instanceof LivePayload) return outcome
+  const { length } = outcome.value.pack()
+  if (length <= serviceValueBytesMax) return outcome
+  const text = `Cannot ${what} as it must take at most ${serviceValueBytesMax} bytes: current value is ${length}`
+  return { status: 'failed', error: errorRecord('E_TOO_LARGE', text) }
 }

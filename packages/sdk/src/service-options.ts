@@ -1,0 +1,44 @@
+import { type Consistency, type Durability, ShoalError } from '@shoal/scheduler'
+import type { ServiceOptions } from './service.types.ts'
+
+/** Options with their defaults. */
+export interface ResolvedServiceOptions {
+  readonly name: string | null
+  readonly peer: string | null
+  readonly durability: Durability
+  readonly consistency: Consistency
+  readonly every: number
+}
+
+const nameLengthMax = 200
+/** A journal is copied whole to a new follower: bounds how much that is. */
+const everyMax = 10_000
+const known = new Set(['name', 'peer', 'durability', 'every', 'consistency'])
+
+/** @throws ShoalError `E_OPTION` unknown option or bad value */
+export function resolveServiceOptions(options: ServiceOptions): ResolvedServiceOptions {
+  const stranger = Object.keys(options).find((key) => !known.has(key))
+  if (stranger !== undefined) refuse(stranger, `one of ${[...known].join(', ')}`, stranger)
+  const {
+    name = null,
+    peer = null,
+    durability = 'snapshot',
+    consistency = 'available',
+    every = 1_000,
+  } = options
+  if (name !== null && (typeof name !== 'string' || name === '' || name.length > nameLengthMax))
+    refuse('name', `a text of 1 to ${nameLengthMax} characters`, name)
+  if (peer !== null && (typeof peer !== 'string' || peer === '')) refuse('peer', 'the id of a peer', peer)
+  if (!['none', 'snapshot', 'journal'].includes(durability))
+    refuse('durability', "'none', 'snapshot' or 'journal'", durability)
+  if (!['available', 'strict'].includes(consistency))
+    refuse('consistency', "'available' or 'strict'", consistency)
+  if (!Number.isInteger(every) || every < 1 || every > everyMax)
+    refuse('every', `a whole number from 1 to ${everyMax}`, every)
+  return { name, peer, durability, consistency, every }
+}
+
+function refuse(name: string, desired: string, actual: unknown): never {
+  const text = `Cannot use option "${name}" as it must be ${desired}: current value is ${String(actual)}`
+  throw new ShoalError('E_OPTION', text, { data: { option: name } })
+}

@@ -1,0 +1,9 @@
+import type { ChunkNetwork } from '@shoal/mesh'
+
+/** The network of a peer that met nobody yet. */
+export const aloneOnNetwork: ChunkNetwork = {
+  reach: () => 'gone',
+  ask() {},
+  async answer() {},
+  refuse() {},
+}
