@@ -4,6 +4,7 @@ export {
   type ChunkStoreOptions,
   createChunkStore,
   type MeshChunkStore,
+  type RoomChunks,
 } from './chunks/store.ts'
 export type { Reach, Wanted } from './chunks/transfers.ts'
 export { createInvite, formatInvite, parseInvite, type RoomInvites } from './invite.ts'

@@ -1,5 +1,4 @@
 import type {
-  ChunkStore,
   JobId,
   Network,
   OperationStore,
@@ -9,6 +8,7 @@ import type {
   Replica,
   Unsubscribe,
 } from '@shoal/scheduler'
+import type { RoomChunks } from './chunks/store.ts'
 
 /** What an invite holds: the link that people share, taken apart. */
 export interface Invite {
@@ -46,7 +46,7 @@ export interface Room {
   /** `null` for contributors. */
   readonly replica: Replica | null
   readonly operations: OperationStore
-  readonly chunks: ChunkStore
+  readonly chunks: RoomChunks
   /**
    * Resolves when what is known here of a job outlives this peer: another member has it, or it is on the
    * disk of this Node process. Waits for a member to come when there is none.

@@ -37,8 +37,8 @@ export interface ChunkStoreOptions {
   readonly memoryBytesMax?: number
 }
 
-/** A room's chunk store, with the ends of its network. */
-export interface MeshChunkStore extends ChunkStore {
+/** The chunks of a room's peer. */
+export interface RoomChunks extends ChunkStore {
   /** Why chunks stay in memory that should be on a disk; `null`: all is well. */
   readonly fault: ShoalError | null
   /**
@@ -46,6 +46,10 @@ export interface MeshChunkStore extends ChunkStore {
    * @throws ShoalError as `fetch`; `E_QUOTA` no room for it
    */
   hold(ref: ChunkRef, holders: readonly PeerId[], signal?: StopSignal): Promise<void>
+}
+
+/** A room's chunk store, with the ends of its network. */
+export interface MeshChunkStore extends RoomChunks {
   onFault(listener: () => void): () => void
   onWanted(from: PeerId, wanted: Wanted): void
   onAnswer(from: PeerId, request: number, bytes: Uint8Array | null): void

@@ -82,7 +82,8 @@ describe('[CH3] a fetch pulls pieces from a holder', () => {
     const second = stores.c.fetch(small, [a]).then(() => done.push('small'))
     await settle(Promise.all([first, second]))
     expect(done).toEqual(['small', 'large'])
-    expect(openMax).toBe(limits.chunkPiecesAhead)
+    expect(openMax).toBeGreaterThan(1)
+    expect(openMax).toBeLessThanOrEqual(limits.chunkPiecesAhead)
   })
 
   test('holders share the work', async () => {
