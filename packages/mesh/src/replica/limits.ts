@@ -4,6 +4,9 @@ export interface ReplicaLimits {
   readonly flushRecords: number
   /** Pause between two writes under load, in milliseconds. */
   readonly flushMs: number
+  /** The same two while no other member is there and nothing is stored: writing more often serves nobody. */
+  readonly aloneFlushRecords: number
+  readonly aloneFlushMs: number
   /** Target size of one update, in bytes: below the message size that every link takes. */
   readonly batchBytes: number
   /** Rows in one packed batch. */
@@ -49,6 +52,8 @@ export interface ReplicaLimits {
 export const replicaLimits: ReplicaLimits = Object.freeze({
   flushRecords: 256,
   flushMs: 5,
+  aloneFlushRecords: 1024,
+  aloneFlushMs: 50,
   batchBytes: 160 * 1024,
   batchRows: 1024,
   pieceBytes: 1024 * 1024,

@@ -697,6 +697,25 @@ test('large jobs travel in updates and sync pieces below their limits', () => {
   expect(new Set(nosOf(b.told)).size).toBe(8000)
 })
 
+test('[RP3] a member that is alone gathers longer; whoever comes then gets all of it at once', () => {
+  const room = open()
+  const a = room.join('a')
+  submit(a, 'ja', 1)
+  room.run(10)
+  const { transactions } = a.replica.stats()
+  for (let no = 1; no < 5; no++) {
+    a.replica.write([specs('ja', no, 1)])
+    room.run(8)
+  }
+  expect(a.replica.stats().transactions).toBe(transactions)
+  const b = room.join('b')
+  room.run(12)
+  expect(b.told.filter(({ type }) => type === 'specs')).toHaveLength(2)
+  a.replica.write([specs('ja', 5, 1)])
+  room.run(10)
+  expect(b.told.filter(({ type }) => type === 'specs')).toHaveLength(3)
+})
+
 test('one turn is one transaction per document, and each update goes once to each member', () => {
   const room = open()
   const [a] = [room.join('a'), room.join('b'), room.join('c')]

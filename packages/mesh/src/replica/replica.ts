@@ -143,6 +143,7 @@ class YjsReplica implements Replica, ReplicaExtras {
       operations,
       limits,
       signing,
+      isAlone: () => this.#storage === null && network.members().length === 0,
       onError,
     })
     this.#sync = createSync({
@@ -267,6 +268,8 @@ class YjsReplica implements Replica, ReplicaExtras {
   #memberChanged(peer: PeerId, isPresent: boolean): void {
     if (isPresent) {
       this.#leftAt.delete(peer)
+      // What nobody was there for waits no longer.
+      this.#writer.flush()
       this.#documents.undrop(laneName(peer))
       this.#sync.memberJoined(peer)
       this.#durability.ask(peer)

@@ -40,6 +40,8 @@ export interface WriterOptions {
   readonly limits: ReplicaLimits
   /** `null`: nothing is signed. */
   readonly signing: ReplicaSigning | null
+  /** Nobody gets what is written: no member, no storage. */
+  isAlone(): boolean
   onError(error: unknown): void
 }
 
@@ -253,8 +255,10 @@ class BufferedWriter implements Writer {
   #schedule(): void {
     if (this.#isDeferred || this.#isClosed) return
     const { clock, limits } = this.#options
-    const dueAt = this.#flushedAt + limits.flushMs
-    if (this.#rows >= limits.flushRecords || clock.now() >= dueAt) {
+    const isAlone = this.#options.isAlone()
+    const dueAt = this.#flushedAt + (isAlone ? limits.aloneFlushMs : limits.flushMs)
+    const rowsMax = isAlone ? limits.aloneFlushRecords : limits.flushRecords
+    if (this.#rows >= rowsMax || clock.now() >= dueAt) {
       this.#cancelTimer?.()
       this.#cancelTimer = null
       this.#isDeferred = true
