@@ -1,6 +1,6 @@
 // The SDK as one file for pages without a bundler: `node packages/sdk/scripts/bundle.mjs [file]`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
@@ -12,15 +12,24 @@ export const bundleFile = fileURLToPath(new URL('../dist/shoal.browser.js', impo
 
 const workerForm = /new URL\('\.\/worker-entry\.browser\.js', import\.meta\.url\)/
 
+/** The script that drives a GPU: many pages never load it. It lies beside the bundle, or there is no GPU. */
+const gpuFile = 'shoal.gpu.js'
+const gpuForm = "new URL('./gpu-entry.browser.js', import.meta.url)"
+
 /**
- * Builds the browser's SDK as one ES module, with the script of its workers inside.
+ * Builds the browser's SDK as one ES module, with the script of its workers inside, and beside it the script
+ * that drives a GPU.
  * @param {string} [file] default: {@link bundleFile}
  * @returns {Promise<{ file: string, bytes: number, gzipBytes: number }>}
  */
 export async function buildBundle(file = bundleFile) {
   const worker = await bundled(source('processors/worker-entry.browser.ts'), [])
-  const text = await bundled(source('browser.ts'), [inlineWorker(worker)])
+  const text = await bundled(source('browser.ts'), [inlineWorker(worker), nameGpuFile])
   mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(
+    join(dirname(file), gpuFile),
+    await bundled(source('processors/webgpu/gpu-entry.browser.ts'), []),
+  )
   writeFileSync(file, text)
   return { file, bytes: Buffer.byteLength(text), gzipBytes: gzipSync(text).length }
 }
@@ -48,7 +57,7 @@ function inlineWorker(text) {
   return {
     name: 'inline worker',
     setup({ onLoad }) {
-      onLoad({ filter: /worker\.browser\.ts$/ }, ({ path }) => {
+      onLoad({ filter: /[\\/]worker\.browser\.ts$/ }, ({ path }) => {
         const before = readFileSync(path, 'utf8')
         if (!workerForm.test(before)) throw new Error(`Cannot inline the worker: ${path} has another form`)
         // One address for all workers of the page, made when the first one starts.
@@ -65,6 +74,17 @@ function inlineWorker(text) {
       })
     },
   }
+}
+
+const nameGpuFile = {
+  name: 'name the GPU file',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]gpu\.browser\.ts$/ }, ({ path }) => {
+      const before = readFileSync(path, 'utf8')
+      if (!before.includes(gpuForm)) throw new Error(`Cannot name the GPU file: ${path} has another form`)
+      return { contents: before.replace(gpuForm, `new URL('./${gpuFile}', import.meta.url)`), loader: 'ts' }
+    })
+  },
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -3,6 +3,7 @@ import type { Clock } from '@shoal/scheduler'
 import { signallingOf } from './invite-address.ts'
 import { refuse } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
+import { startBrowserGpu } from './processors/webgpu/gpu.browser.ts'
 import { startBrowserWorker } from './processors/worker.browser.ts'
 
 /** What the page runs in, in one word. */
@@ -35,6 +36,11 @@ export const browserPlatform: Platform = {
     return browserName()
   },
   startWorker: startBrowserWorker,
+  get mayHaveGpu() {
+    // Absent on pages that are no secure context, whatever the types say.
+    return (navigator.gpu as GPU | undefined) !== undefined
+  },
+  startGpu: startBrowserGpu,
   async openStore(invite, storage) {
     if (storage !== 'auto' && storage !== 'idb') refuse('storage', "'memory' or 'idb' in a browser", storage)
     return openBrowserPeerStore(invite)

@@ -1,5 +1,6 @@
 import {
   type Clock,
+  defaultScope,
   type JobId,
   nestedBase,
   type OperationStore,
@@ -205,6 +206,8 @@ export class Engine implements BookKeeper {
   #isRange(operation: AnyOperation, { record, after, signal }: ResolvedOptions, row: Row): boolean {
     if (this.#parts.room !== null || row.length < 2 || after.length > 0 || record.timeoutMs > 0) return false
     if (signal?.reason() != null || operation.record.source.includes('takesContext')) return false
+    // A kernel runs long enough to be told by itself, and GPUs know no slices.
+    if (operation.scope !== defaultScope) return false
     return row instanceof Float64Array || isCloneSafe(row)
   }
 

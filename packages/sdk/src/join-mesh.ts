@@ -2,9 +2,10 @@ import { type Invite, openRoom, parseInvite, type Room, type RoomOptions } from 
 import { createRuntime, ShoalError, type Transport } from '@shoal/scheduler'
 import { createTaskInterest } from './interest.ts'
 import { openMesh } from './mesh.ts'
-import { checkMeshOptions, workersOf } from './mesh-options.ts'
+import { checkMeshOptions } from './mesh-options.ts'
+import { openPeerHost } from './peer-host.ts'
 import type { Platform } from './platform.ts'
-import { createServiceSlots, createWorkerHost } from './processors/index.ts'
+import { createServiceSlots } from './processors/index.ts'
 import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -89,19 +90,13 @@ function whenOnline(transport: Transport, signal: AbortSignal | undefined): Prom
 function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
   const { clock } = platform
   const { self, role, operations, network, replica } = room
-  const host = createWorkerHost({
-    peer: self,
-    count: workersOf(options, platform),
-    startWorker: () => platform.startWorker(),
-    operations,
-    resultForm: 'packed',
-  })
   const services = createServiceSlots({
     peer: self,
     startWorker: () => platform.startWorker(),
     operations,
     resultForm: 'packed',
   })
+  const host = openPeerHost(platform, options, { peer: self, operations, resultForm: 'packed' })
   const runtime = createRuntime({
     self,
     epoch: room.epoch,
@@ -125,7 +120,10 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     services,
     lending: host,
     defaults: options.defaults ?? {},
-    health: () => room.health(),
+    health() {
+      const health = room.health()
+      return { ...health, reasons: [...health.reasons, ...host.reasons()] }
+    },
     onHealth: (listener) => room.onHealth(listener),
     durable: (job) => room.durable(job),
     onView: (listener) => network.onView(listener),

@@ -8,9 +8,10 @@ import {
 } from '@shoal/scheduler'
 import { createTaskInterest } from './interest.ts'
 import { openMesh } from './mesh.ts'
-import { checkMeshOptions, workersOf } from './mesh-options.ts'
+import { checkMeshOptions } from './mesh-options.ts'
+import { openPeerHost } from './peer-host.ts'
 import type { Platform } from './platform.ts'
-import { createServiceSlots, createWorkerHost } from './processors/index.ts'
+import { createServiceSlots } from './processors/index.ts'
 import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -24,10 +25,8 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
   const self = localPeerId()
   const operations = createLocalOperations()
   const { clock } = platform
-  const host = createWorkerHost({
+  const host = openPeerHost(platform, options, {
     peer: self,
-    count: workersOf(options, platform),
-    startWorker: () => platform.startWorker(),
     operations,
     resultForm: 'live',
     failsUnstarted: true,
@@ -61,7 +60,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     services,
     lending: host,
     defaults: options.defaults ?? {},
-    health: () => ({ isOnline: true, peers: 1, members: 1, durability: 'memory', reasons: [] }),
+    health: () => ({ isOnline: true, peers: 1, members: 1, durability: 'memory', reasons: host.reasons() }),
     durable: null,
     onHealth: () => () => {},
     onView: () => () => {},

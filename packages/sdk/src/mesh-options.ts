@@ -6,7 +6,7 @@ import type { MeshOptions } from './types.ts'
 /** More workers than this help no machine and hurt the room. */
 export const workersMax = 256
 const nameLengthMax = 100
-const known = new Set(['name', 'workers', 'defaults', 'storage', 'signal', 'wrapTransport'])
+const known = new Set(['name', 'workers', 'gpu', 'defaults', 'storage', 'signal', 'wrapTransport'])
 
 /** @throws ShoalError `E_OPTION` */
 export function refuse(name: string, desired: string, actual: unknown): never {
@@ -25,10 +25,12 @@ export function checkMeshOptions(options: MeshOptions): void {
   for (const name of Object.keys(options)) {
     if (!known.has(name)) refuse(name, `one of ${[...known].join(', ')}`, 'not known')
   }
-  const { name, workers, defaults, storage, signal, wrapTransport } = options
+  const { name, workers, gpu, defaults, storage, signal, wrapTransport } = options
   if (name !== undefined && (typeof name !== 'string' || name.trim() === '' || name.length > nameLengthMax))
     refuse('name', `a text of 1 to ${nameLengthMax} characters`, name)
   if (workers !== undefined) checkWorkers(workers)
+  if (gpu !== undefined && typeof gpu !== 'boolean' && gpu !== 'auto')
+    refuse('gpu', "true, false or 'auto'", gpu)
   if (defaults !== undefined) checkTaskOptions(defaults)
   if (storage !== undefined && (typeof storage !== 'string' || storage === ''))
     refuse('storage', "'auto', 'memory', 'idb' or a folder", storage)

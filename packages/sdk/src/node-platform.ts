@@ -3,6 +3,7 @@ import { createSystemClock } from '@shoal/mesh'
 import { signallingOf } from './invite-address.ts'
 import { refuse } from './mesh-options.ts'
 import type { Platform } from './platform.ts'
+import { findWebgpuPackage, startNodeGpu } from './processors/webgpu/gpu.node.ts'
 import { startNodeWorker } from './processors/worker.node.ts'
 
 /** A Node process: worker threads, and WebRTC that is loaded when a room is joined. */
@@ -11,6 +12,10 @@ export const nodePlatform: Platform = {
   cores: availableParallelism(),
   name: hostname(),
   startWorker: startNodeWorker,
+  get mayHaveGpu() {
+    return findWebgpuPackage() !== null
+  },
+  startGpu: () => startNodeGpu(),
   async openStore(invite, storage) {
     if (storage === 'auto') return null
     if (storage === 'idb') refuse('storage', "'memory' or a folder on Node", storage)

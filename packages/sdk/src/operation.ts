@@ -1,4 +1,4 @@
-import { type OperationRecord, ShoalError } from '@shoal/scheduler'
+import { defaultScope, type OperationRecord, type Scope, ShoalError } from '@shoal/scheduler'
 import { type ModuleText, operationFrom } from './code/index.ts'
 import type { TaskContext } from './context.ts'
 import { checkTaskOptions, mergeTaskOptions } from './options.ts'
@@ -14,6 +14,8 @@ export interface Operation<A extends readonly unknown[], R> {
   /** Shown to people; not part of the identity. */
   readonly name: string
   readonly record: OperationRecord
+  /** Which processors can run it; a task's own scope narrows this. */
+  readonly scope: Scope
   /** Options of its tasks that nobody else decides. */
   readonly defaults: TaskOptions
   /** Options of this call site: they win over all others. */
@@ -50,11 +52,13 @@ const noOptions: TaskOptions = Object.freeze({})
 
 class OperationView<A extends readonly unknown[], R> implements Operation<A, R> {
   readonly record: OperationRecord
+  readonly scope: Scope
   readonly defaults: TaskOptions
   readonly callSite: TaskOptions
 
-  constructor(record: OperationRecord, defaults: TaskOptions, callSite: TaskOptions) {
+  constructor(record: OperationRecord, scope: Scope, defaults: TaskOptions, callSite: TaskOptions) {
     this.record = record
+    this.scope = scope
     this.defaults = defaults
     this.callSite = callSite
     Object.freeze(this)
@@ -66,7 +70,7 @@ class OperationView<A extends readonly unknown[], R> implements Operation<A, R> 
 
   with(options: TaskOptions): Operation<A, R> {
     checkTaskOptions(options)
-    return new OperationView(this.record, this.defaults, mergeTaskOptions(this.callSite, options))
+    return new OperationView(this.record, this.scope, this.defaults, mergeTaskOptions(this.callSite, options))
   }
 }
 
@@ -92,13 +96,35 @@ export function operation<A extends readonly unknown[], R>(
   defaults: TaskOptions = noOptions,
 ): Operation<A, R> {
   checkTaskOptions({ name })
+  return operationView(operationFrom(body, { name }), defaultScope, defaults)
+}
+
+const onGpus: Scope = Object.freeze({ type: 'kind', kind: 'webgpu' })
+const onGpusAndWorkers: Scope = Object.freeze({ type: 'union', scopes: [onGpus, defaultScope] })
+
+/** An operation for GPUs: `source` is the text of its module, with the WGSL inside. */
+export function kernelOperation<A extends readonly unknown[], R>(
+  name: string,
+  source: string,
+  hasFallback: boolean,
+  defaults: TaskOptions,
+): Operation<A, R> {
+  const scope = hasFallback ? onGpusAndWorkers : onGpus
+  return operationView(operationFrom({ source }, { name }), scope, defaults)
+}
+
+function operationView<A extends readonly unknown[], R>(
+  record: OperationRecord,
+  scope: Scope,
+  defaults: TaskOptions,
+): Operation<A, R> {
   checkTaskOptions(defaults)
   if (defaults.signal !== undefined || defaults.after !== undefined)
     throw new ShoalError(
       'E_OPTION',
-      `Cannot define operation "${name}" as "signal" and "after" must be given per call: current value is a default`,
+      `Cannot define operation "${record.name}" as "signal" and "after" must be given per call: current value is a default`,
     )
-  return new OperationView<A, R>(operationFrom(body, { name }), Object.freeze({ ...defaults }), noOptions)
+  return new OperationView<A, R>(record, scope, Object.freeze({ ...defaults }), noOptions)
 }
 
 /** The operation behind anything that can be spawned. */
@@ -111,7 +137,12 @@ export function toOperation(spawnable: unknown): Operation<readonly unknown[], u
     )
   const known = fromFunctions.get(spawnable)
   if (known !== undefined) return known
-  const made = new OperationView<readonly unknown[], unknown>(operationFrom(spawnable), noOptions, noOptions)
+  const made = new OperationView<readonly unknown[], unknown>(
+    operationFrom(spawnable),
+    defaultScope,
+    noOptions,
+    noOptions,
+  )
   fromFunctions.set(spawnable, made)
   return made
 }

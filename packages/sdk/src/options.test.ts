@@ -1,5 +1,12 @@
-import { defaultTaskOptions, type ShoalError } from '@shoal/scheduler'
+import {
+  defaultTaskOptions,
+  matchesScope,
+  type ProcessorId,
+  type Scope,
+  type ShoalError,
+} from '@shoal/scheduler'
 import { describe, expect, test } from 'vitest'
+import { kernel } from './kernel.ts'
 import { checkMapOptions, checkTaskOptions, mergeTaskOptions, toOptionsRecord } from './options.ts'
 import { scope } from './scope.ts'
 import type { TaskOptions } from './types.ts'
@@ -89,12 +96,41 @@ describe('options of tasks', () => {
       type: 'intersect',
       scopes: [{ type: 'peer', peer: 'a' }, { type: 'default' }],
     })
-    expect(toOptionsRecord({ peer: 'a', scope: scope.kind('webgpu') }).scope).toEqual({
+    expect(toOptionsRecord({ peer: 'a', scope: scope.kind('mine') }).scope).toEqual({
       type: 'intersect',
       scopes: [
         { type: 'peer', peer: 'a' },
-        { type: 'kind', kind: 'webgpu' },
+        { type: 'kind', kind: 'mine' },
       ],
     })
+  })
+
+  test.each([
+    scope.any(),
+    scope.peer('a'),
+    scope.kind('webgpu'),
+    scope.processor('a/webgpu/0'),
+    scope.union(scope.kind('mine'), scope.any()),
+  ])('[GP2] what is no kernel stays away from GPUs in scope %j', (wide) => {
+    const { scope: chosen } = toOptionsRecord({ scope: wide })
+    const gpu = { id: 'a/webgpu/0' as ProcessorId, kind: 'webgpu', isDefault: false, score: 1 }
+    expect(matchesScope(wide, gpu)).toBe(true)
+    expect(matchesScope(chosen, gpu)).toBe(false)
+  })
+
+  test('[GP2] a kernel runs on GPUs, with a fallback also on workers, within its own scope', () => {
+    const definition = { wgsl: 'fn f() {}', outputs: ['x' as const] }
+    const gpu = { id: 'a/webgpu/0' as ProcessorId, kind: 'webgpu', isDefault: false, score: 1 }
+    const worker = { id: 'b/worker/0' as ProcessorId, kind: 'worker', isDefault: true, score: 1 }
+    const bare = kernel(definition)
+    const both = kernel({ ...definition, fallback: () => ({ x: new Float32Array(1) }) })
+    const fits = (options: TaskOptions, operation: { readonly scope: Scope }): boolean[] =>
+      [gpu, worker].map((one) => matchesScope(toOptionsRecord(options, operation.scope).scope, one))
+    expect(fits({}, bare)).toEqual([true, false])
+    expect(fits({}, both)).toEqual([true, true])
+    expect(fits({ peer: 'b' }, bare)).toEqual([false, false])
+    expect(fits({ peer: 'b' }, both)).toEqual([false, true])
+    expect(fits({ scope: scope.kind('worker') }, bare)).toEqual([false, false])
+    expect(fits({ scope: scope.kind('webgpu') }, both)).toEqual([true, false])
   })
 })

@@ -1,4 +1,5 @@
 import {
+  defaultScope,
   defaultTaskOptions,
   type PeerId,
   type Scope,
@@ -115,22 +116,50 @@ export function mergeTaskOptions(...layers: readonly (TaskOptions | undefined)[]
   return merged
 }
 
-function scopeOf(options: TaskOptions): Scope {
-  if (options.peer === undefined) return options.scope ?? defaultTaskOptions.scope
-  const peer: Scope = { type: 'peer', peer: options.peer as PeerId }
-  return options.scope === undefined
-    ? // Naming a peer does not switch on processors that have to be asked for.
-      { type: 'intersect', scopes: [peer, defaultTaskOptions.scope] }
-    : { type: 'intersect', scopes: [peer, options.scope] }
+/**
+ * Where a task may run: what its operation can use, within what its options ask for. Naming a peer does not
+ * switch on processors that have to be asked for.
+ */
+function scopeOf(options: TaskOptions, operationScope: Scope): Scope {
+  const parts: Scope[] = []
+  if (options.peer !== undefined) parts.push({ type: 'peer', peer: options.peer as PeerId })
+  if (options.scope !== undefined) parts.push(options.scope)
+  if (options.scope === undefined || operationScope !== defaultScope) parts.push(operationScope)
+  else if (reachesGpu(options.scope)) parts.push(workers)
+  return parts.length === 1 ? (parts[0] as Scope) : { type: 'intersect', scopes: parts }
+}
+
+const workers: Scope = Object.freeze({ type: 'kind', kind: 'worker' })
+
+/** Whether GPUs, which run kernels only, may be in a scope. */
+function reachesGpu(scope: Scope): boolean {
+  switch (scope.type) {
+    case 'default':
+      return false
+    case 'any':
+    case 'peer':
+      return true
+    case 'kind':
+      return scope.kind === 'webgpu'
+    case 'processor':
+      return scope.processor.includes('/webgpu/')
+    case 'union':
+      return scope.scopes.some(reachesGpu)
+    case 'intersect':
+      return scope.scopes.every(reachesGpu)
+  }
 }
 
 const interned = new Map<string, TaskOptionsRecord>()
 
 /** The scheduler's form of merged options. Equal options give the same frozen object. */
-export function toOptionsRecord(options: TaskOptions): TaskOptionsRecord {
+export function toOptionsRecord(
+  options: TaskOptions,
+  operationScope: Scope = defaultScope,
+): TaskOptionsRecord {
   const record: TaskOptionsRecord = {
     name: options.name ?? null,
-    scope: scopeOf(options),
+    scope: scopeOf(options, operationScope),
     priority: options.priority ?? 0,
     retryMax: options.retry?.max ?? 0,
     retryBackoffMs: options.retry?.backoffMs ?? 0,

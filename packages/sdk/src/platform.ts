@@ -1,5 +1,6 @@
 import type { Invite, OpenDisk, PeerStore } from '@shoal/mesh'
 import type { Clock, Transport } from '@shoal/scheduler'
+import type { GpuHandle } from './processors/webgpu/gpu-protocol.ts'
 import type { WorkerHandle } from './processors/worker-handle.ts'
 
 /** What differs between a browser page and a Node process. */
@@ -10,6 +11,9 @@ export interface Platform {
   /** A name for people, the same at every start. */
   readonly name: string
   startWorker(): WorkerHandle
+  /** Whether there may be a GPU: looking for one then is worth a thread or a process. */
+  readonly mayHaveGpu: boolean
+  startGpu(): GpuHandle
   /**
    * Opens what this platform keeps for the room.
    * @param storage of the mesh options, but for `'memory'`

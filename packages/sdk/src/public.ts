@@ -1,5 +1,5 @@
 export type { Link, PeerRole, Scope, Transport } from '@shoal/scheduler'
-export type { ModuleText } from './code/index.ts'
+export type { Extent, ModuleText } from './code/index.ts'
 export { type ContextMesh, type TaskContext, withContext } from './context.ts'
 export {
   CancelledError,
@@ -9,6 +9,13 @@ export {
   TaskFailedError,
   type TaskFailure,
 } from './errors.ts'
+export {
+  type KernelArguments,
+  type KernelArray,
+  type KernelDefinition,
+  type KernelResult,
+  kernel,
+} from './kernel.ts'
 export {
   type ContextBody,
   type Operation,

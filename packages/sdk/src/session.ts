@@ -1,6 +1,5 @@
 import type { Clock, Runtime, TaskSpec } from '@shoal/scheduler'
 import type { JobBook } from './job-book.ts'
-import { atTurnEnd } from './microtask.ts'
 
 /** A job takes this many single tasks before the next one opens: bounds what one document holds. */
 const sessionTasksMax = 10_000
@@ -85,7 +84,7 @@ export function createSession({ runtime, clock, openBook, closeBook }: SessionPa
       pending.push(spec)
       if (isArmed) return
       isArmed = true
-      atTurnEnd(flush)
+      queueMicrotask(flush)
     },
     flush,
     isOpen: (of) => of === book,

@@ -8,6 +8,12 @@ export interface MeshOptions {
   readonly name?: string
   /** Workers to lend. Default: processors of this machine - 1, at least 1; 0 lends nothing. */
   readonly workers?: number
+  /**
+   * Lend a GPU, for kernels. `'auto'` (default): while workers are lent, where there may be one: in browsers
+   * with WebGPU, and on Node where the package `webgpu` is installed. `true`: always; `health()` tells when
+   * there is none. `false`: never.
+   */
+  readonly gpu?: boolean | 'auto'
   /** Options of every task, unless an operation's view, `with` or the call site says otherwise. */
   readonly defaults?: TaskOptions
   /**

@@ -31,10 +31,13 @@ export interface View {
 
 const noTasks: readonly Task<unknown>[] = Object.freeze([])
 
-function resolve(...layers: readonly (TaskOptions | undefined)[]): ResolvedOptions {
-  const merged = mergeTaskOptions(...layers)
+function resolve(
+  operation: Operation<readonly unknown[], unknown>,
+  ...layers: readonly (TaskOptions | undefined)[]
+): ResolvedOptions {
+  const merged = mergeTaskOptions(operation.defaults, ...layers)
   return {
-    record: toOptionsRecord(merged),
+    record: toOptionsRecord(merged, operation.scope),
     after: merged.after === undefined ? noTasks : [...merged.after],
     signal: merged.signal === undefined ? null : signalTasks(merged.signal),
   }
@@ -53,11 +56,10 @@ export function createView(
   const cache = new WeakMap<object, ResolvedOptions>()
   const view: View = {
     optionsFor(operation, callSite) {
-      if (callSite !== undefined)
-        return resolve(operation.defaults, defaults, given, operation.callSite, callSite)
+      if (callSite !== undefined) return resolve(operation, defaults, given, operation.callSite, callSite)
       let resolved = cache.get(operation)
       if (resolved === undefined) {
-        resolved = resolve(operation.defaults, defaults, given, operation.callSite)
+        resolved = resolve(operation, defaults, given, operation.callSite)
         cache.set(operation, resolved)
       }
       return resolved

@@ -10,10 +10,8 @@ import { makeEnded, makeReady } from './transitions.ts'
 
 /** Carries each ended task's outcome to documents, watchers and dependents, in a loop, not recursively. */
 export function settleEnded(ctx: StepContext): void {
-  let last: JobState | null = null
-  // Grows while it is read.
-  for (let at = 0; at < ctx.ended.length; at++) {
-    const task = ctx.ended[at] as TaskState
+  const jobs = new Set<JobState>()
+  for (let task = ctx.ended.shift(); task !== undefined; task = ctx.ended.shift()) {
     const outcome = task.outcome as Outcome
     if (task.remakes !== null) {
       endRemake(ctx, task, outcome)
@@ -32,12 +30,9 @@ export function settleEnded(ctx: StepContext): void {
     if (dependents !== null) for (const dependent of dependents) feed(ctx, dependent, task)
     // Only now: a dependent may need what this task did.
     if (task.chunks !== null) unneedChunks(ctx, task)
-    // Once for each run of tasks of one job, which is nearly always once.
-    if (last !== null && last !== task.job) endJobIfComplete(ctx, last)
-    last = task.job
+    jobs.add(task.job)
   }
-  ctx.ended.length = 0
-  if (last !== null) endJobIfComplete(ctx, last)
+  for (const job of jobs) endJobIfComplete(ctx, job)
 }
 
 function writeOutcomes(ctx: StepContext, task: TaskState): void {

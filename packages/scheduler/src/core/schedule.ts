@@ -1,7 +1,7 @@
 import { ChunkPayload } from '../model/chunk.ts'
 import type { AssignmentInput, SliceAssignment } from '../model/message.ts'
 import type { Payload } from '../model/payload.ts'
-import { matchesScope, scopeKey } from '../model/scope.ts'
+import { matchesScope, type Scope, scopeKey } from '../model/scope.ts'
 import { nextAverageMs } from '../policy/estimate.ts'
 import { hasCredit, placementCostMs } from '../policy/place.ts'
 import { sliceCount } from '../policy/slice.ts'
@@ -187,7 +187,7 @@ export function estimateMs(state: SchedulerState, task: TaskState, processor: Pr
 
 function itemEstimateMs(state: SchedulerState, task: TaskState, processor: ProcessorState): number {
   const estimate = state.estimates.get(task.spec.operation)
-  if (estimate === undefined) return state.config.unknownRunMs
+  if (estimate === undefined) return state.config.unknownRunMs / processor.record.score
   return estimate.byProcessor.get(processor.record.id) ?? estimate.meanMs / processor.record.score
 }
 
@@ -219,8 +219,14 @@ function starve(ctx: StepContext, lane: ReadyLane): void {
     notice: { type: 'starved', job: first.job.id, scope, waiting: lane.queue.size },
   })
   // A room without any lender may get one; a scope that names what is not there is an error soon.
-  if (lane.scope.type === 'default' || lane.scope.type === 'any') return
+  if (isOpenScope(lane.scope)) return
   ctx.state.timers.arm(ctx.state.now + ctx.state.config.noProcessorMs, { type: 'starve', lane })
+}
+
+/** Whether any lender would do: it need not name what is in it. */
+function isOpenScope(scope: Scope): boolean {
+  if (scope.type === 'union') return scope.scopes.some(isOpenScope)
+  return scope.type === 'default' || scope.type === 'any'
 }
 
 /** Asks the most loaded processors for unstarted tasks that an idle one could run. */

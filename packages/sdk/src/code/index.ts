@@ -1,4 +1,5 @@
 export { missingCapture } from './captures.ts'
+export { type Extent, isExtents, type KernelSpec, kernelOf, kernelText } from './kernel-text.ts'
 export {
   type ModuleText,
   type OperationFromOptions,

@@ -1,5 +1,5 @@
 /** Rounds per millisecond of the reference worker: one core of a 2024 laptop, as measured with this loop. */
-const referenceRoundsPerMs = 200_000
+export const referenceRoundsPerMs = 200_000
 const measureMs = 20
 
 /** Speed of this thread relative to the reference worker, with two digits; takes about 20 ms. */

@@ -1,5 +1,4 @@
 import type { Clock } from '@shoal/scheduler'
-import { atTurnEnd } from '../microtask.ts'
 
 /** The platform's clock. Its timers do not keep a process alive. */
 export const systemClock: Clock = {
@@ -9,5 +8,5 @@ export const systemClock: Clock = {
     if (typeof timer === 'object') timer.unref()
     return () => clearTimeout(timer)
   },
-  defer: atTurnEnd,
+  defer: (callback) => queueMicrotask(callback),
 }

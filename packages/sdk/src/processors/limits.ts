@@ -2,8 +2,6 @@
 export const callsPerFrameMax = 256
 /** Results in one message from a worker: the next calls are on their way while it runs the rest. */
 export const resultsPerFrameMax = 128
-/** A worker without work for this long keeps its process alive no longer. */
-export const idleAfterMs = 20
 /** A slice that runs this long gives back those of its items that have not started. */
 export const sliceMaxMs = 20
 /** A worker tells its results, and looks at its messages, at least this often between two bodies. */
@@ -28,3 +26,12 @@ export const servicesMax = 64
 export const serviceArgsBytesMax: number = 64 * 1024
 /** Packed arguments or answer of one call, or state of one service, in bytes: they travel as one message. */
 export const serviceValueBytesMax: number = 32 * 1024 * 1024
+/** Calls handed to a GPU: one that runs, one whose data is on its way. */
+export const gpuCallsMax = 2
+/** Longest run of a kernel without a `timeoutMs`: nothing else can stop one that never ends. */
+export const kernelMsMax = 30_000
+/** How long a GPU may take to open and to be measured; longer, something else holds it. */
+export const gpuStartMs = 15_000
+/** First pause of a GPU that was lost, or that a kernel held for too long; doubled each time. */
+export const gpuPauseMs = 2_000
+export const gpuPauseMaxMs = 60_000

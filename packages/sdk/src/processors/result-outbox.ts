@@ -3,8 +3,6 @@ import { transferBytesMin } from './limits.ts'
 import { type ResultFrame, resultStatus, toColumn, toWireResults, type WireResults } from './protocol.ts'
 import { notSerializable } from './wire-value.ts'
 
-const nothing: number[] = []
-
 /** Results of a worker that are not told yet. A class for speed: every call goes through it. */
 export class ResultOutbox {
   /** When results were last told, in milliseconds. */
@@ -16,7 +14,7 @@ export class ResultOutbox {
   #microseconds: number[] = []
   #areLive = true
   #areNumbers = true
-  readonly #transfers = new Set<ArrayBuffer>()
+  #transfers = new Set<ArrayBuffer>()
 
   constructor(port: MessagePort) {
     this.#port = port
@@ -27,18 +25,10 @@ export class ResultOutbox {
   }
 
   push(callId: number, status: number, value: unknown, microseconds: number): void {
-    if (this.#ids.length === 0) {
-      // Lists as long as they must be: often there is one result only.
-      this.#ids = [callId]
-      this.#statuses = [status]
-      this.#values = [value]
-      this.#microseconds = [microseconds]
-    } else {
-      this.#ids.push(callId)
-      this.#statuses.push(status)
-      this.#values.push(value)
-      this.#microseconds.push(microseconds)
-    }
+    this.#ids.push(callId)
+    this.#statuses.push(status)
+    this.#values.push(value)
+    this.#microseconds.push(microseconds)
     if (status !== resultStatus.live) this.#areLive = false
     if (typeof value !== 'number') this.#areNumbers = false
   }
@@ -49,10 +39,9 @@ export class ResultOutbox {
     if (this.#ids.length === 0) return
     const results = this.#take()
     const transfers = [...this.#transfers]
-    this.#transfers.clear()
+    this.#transfers = new Set()
     try {
-      if (transfers.length === 0) this.#port.postMessage(toWireResults(results))
-      else this.#port.postMessage(toWireResults(results), transfers)
+      this.#port.postMessage(toWireResults(results), transfers)
     } catch {
       this.#flushOneByOne(results)
     }
@@ -66,7 +55,10 @@ export class ResultOutbox {
       values,
       microseconds: toColumn(this.#microseconds),
     }
-    this.#ids = nothing
+    this.#ids = []
+    this.#statuses = []
+    this.#values = []
+    this.#microseconds = []
     this.#areLive = true
     this.#areNumbers = true
     return results

@@ -18,7 +18,6 @@ import {
   ShoalError,
   type Unsubscribe,
 } from '@shoal/scheduler'
-import { atTurnEnd } from '../microtask.ts'
 import type { Lending } from '../types.ts'
 import { errorToRecord } from '../values/index.ts'
 import { systemClock } from './clock.ts'
@@ -367,7 +366,7 @@ class Host implements WorkerHost {
   #end(ended: readonly CallEnded[]): void {
     if (ended.length === 0) return
     if (this.#ended.length === 0) {
-      atTurnEnd(() => this.#flush())
+      queueMicrotask(() => this.#flush())
       this.#ended = ended
     } else this.#ended = [...this.#ended, ...ended]
     if (this.#spawnerKeys.size > 0) for (const { callId } of ended) this.#forgetSpawner(callId)

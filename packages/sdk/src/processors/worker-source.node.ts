@@ -1,4 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The one function of the bundler that is used here. */
@@ -6,18 +9,19 @@ interface Bundler {
   buildSync(options: object): { readonly outputFiles: readonly { readonly text: string }[] }
 }
 
-let bundled: string | null = null
+const bundled = new Map<string, string>()
 
 /**
- * The entry of a worker thread as one script, bundled from the sources: workers cannot load TypeScript,
+ * An entry beside this file as one script, bundled from the sources: workers cannot load TypeScript,
  * and a loader in each would cost seconds. Only for this repository's own tests and tools.
  */
-export function bundleWorkerEntry(): string {
-  if (bundled !== null) return bundled
+export function bundleEntry(path: string): string {
+  const known = bundled.get(path)
+  if (known !== undefined) return known
   // Not an import: users have no bundler installed, and dist never comes here.
   const { buildSync } = createRequire(import.meta.url)('esbuild') as Bundler
   const { outputFiles } = buildSync({
-    entryPoints: [fileURLToPath(new URL('./worker-entry.node.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(new URL(path, import.meta.url))],
     bundle: true,
     write: false,
     platform: 'node',
@@ -26,6 +30,15 @@ export function bundleWorkerEntry(): string {
     conditions: ['development'],
     logLevel: 'error',
   })
-  bundled = outputFiles[0]?.text ?? ''
-  return bundled
+  const text = outputFiles[0]?.text ?? ''
+  bundled.set(path, text)
+  return text
+}
+
+/** The same as a file, for a process of its own. */
+export function bundleEntryFile(path: string): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'shoal-')), 'entry.cjs')
+  writeFileSync(file, bundleEntry(path))
+  process.once('exit', () => rmSync(dirname(file), { recursive: true, force: true }))
+  return file
 }

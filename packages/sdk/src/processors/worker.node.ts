@@ -1,7 +1,7 @@
 import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { nodeEndpoint } from './node-endpoint.ts'
 import type { WorkerHandle } from './worker-handle.ts'
-import { bundleWorkerEntry } from './worker-source.node.ts'
+import { bundleEntry } from './worker-source.node.ts'
 
 export interface NodeWorkerOptions {
   /** Limits of the worker's JavaScript heap; buffers are not covered. Default: Node's own. */
@@ -12,7 +12,7 @@ export interface NodeWorkerOptions {
 export function startNodeWorker(options: NodeWorkerOptions = {}): WorkerHandle {
   const limits = options.resourceLimits === undefined ? {} : { resourceLimits: options.resourceLimits }
   const worker = import.meta.url.endsWith('.ts')
-    ? new Worker(bundleWorkerEntry(), { ...limits, eval: true, execArgv: [] })
+    ? new Worker(bundleEntry('./worker-entry.node.ts'), { ...limits, eval: true, execArgv: [] })
     : new Worker(new URL('./worker-entry.node.js', import.meta.url), { ...limits, execArgv: [] })
   let isOver = false
   let listener: ((reason: string) => void) | null = null
