@@ -16,8 +16,10 @@ import {
 import { limits } from '../limits.ts'
 import { packBody, unpackBody } from '../wire/body.ts'
 import { readChunkNeeds, writeChunkNeeds } from '../wire/chunk-messages.ts'
+import { readRows, writeRows } from '../wire/rows.ts'
 import {
   asBoolean,
+  asBytes,
   asId,
   asList,
   asNumber,
@@ -41,8 +43,9 @@ import {
 } from '../wire/values.ts'
 
 /**
- * The packed batches inside documents. Rows are bare lists, and what rows share (operation, options,
- * processor) stands once per batch: an empty task takes some 20 bytes for specification and outcome.
+ * The packed batches inside documents. What rows share (operation, options, processor) stands once per batch,
+ * and what few of them have in a list beside them: an empty task takes some 10 bytes for specification and
+ * outcome.
  */
 const kindSpecs = 1
 const kindOperations = 2
@@ -53,17 +56,26 @@ const empty = new Uint8Array(0)
 export function packSpecs(specs: readonly TaskSpec[], job: JobId): Uint8Array {
   const operations = table<OperationHash>()
   const options = table<TaskOptionsRecord>()
-  const rows = specs.map((spec) => {
-    const args = packOrNull(spec.args) ?? empty
-    const row: unknown[] = [spec.no, operations.indexOf(spec.operation), options.indexOf(spec.options), args]
-    const { needs, chunks, parent } = spec
-    const hasNeeds = needs.length > 0 || chunks !== undefined
-    if (hasNeeds || parent !== null)
-      row.push(hasNeeds ? [...writeNeeds(needs, job), ...writeChunkNeeds(chunks)] : 0)
-    if (parent !== null) row.push([parent.no, parent.attempt, parent.seq])
-    return row
-  })
-  return packKept([kindSpecs, operations.values, options.values.map(writeOptions), rows])
+  const extras: unknown[] = []
+  const rows = writeRows()
+  let expected = 0
+  for (const spec of specs) {
+    const extra = writeExtra(spec, job)
+    rows.near(spec.no, expected)
+    rows.uint(operations.indexOf(spec.operation) * 2 + (extra === null ? 0 : 1))
+    rows.uint(options.indexOf(spec.options))
+    rows.bytes(packOrNull(spec.args) ?? empty)
+    if (extra !== null) extras.push(extra)
+    expected = spec.no + 1
+  }
+  return packKept([kindSpecs, operations.values, options.values.map(writeOptions), rows.take(), extras])
+}
+
+/** `null`: the task has neither needs nor a parent. */
+function writeExtra({ needs, chunks, parent }: TaskSpec, job: JobId): readonly unknown[] | null {
+  if (needs.length === 0 && chunks === undefined && parent === null) return null
+  const all = [...writeNeeds(needs, job), ...writeChunkNeeds(chunks)]
+  return [all, parent === null ? null : [parent.no, parent.attempt, parent.seq]]
 }
 
 export function packOperations(operations: readonly OperationRecord[]): Uint8Array {
@@ -87,7 +99,7 @@ export function unpackSpecBatch(bytes: Uint8Array, job: JobId): SpecBatch {
     return { type: 'operations', operations: asList(rows, rowsMax, 'operations', readOperation) }
   }
   if (kind !== kindSpecs) throw schemaError('the kind of a batch', '1 or 2', kind)
-  const [, hashes, choices, rows] = asTuple(batch, 4, 'a batch of specifications')
+  const [, hashes, choices, bytesOfRows, extraList] = asTuple(batch, 5, 'a batch of specifications')
   const operations = asList(
     hashes,
     rowsMax,
@@ -95,37 +107,60 @@ export function unpackSpecBatch(bytes: Uint8Array, job: JobId): SpecBatch {
     (hash) => asId(hash, 'an operation') as OperationHash,
   )
   const options = asList(choices, rowsMax, 'task options', readOptions)
-  const readSpec = (value: unknown): TaskSpec => {
-    const row = asRow(value, 4, 6, 'a specification')
-    return {
-      no: readNo(row[0]),
-      operation: pick(operations, row[1]),
-      args: readPayload(row[3]),
-      ...(row[4] === undefined || row[4] === 0 ? withoutNeeds : readAllNeeds(row[4], job)),
-      options: pick(options, row[2]),
-      parent: row[5] === undefined ? null : readParent(row[5]),
-    }
+  const extras = asList(extraList, rowsMax, 'extras', (extra) => readExtra(extra, job))
+  const specs: TaskSpec[] = []
+  let extrasRead = 0
+  let expected = 0
+  for (const rows = readRows(asBytes(bytesOfRows, 'specifications')); !rows.isAtEnd; ) {
+    checkCount(specs, 'specifications')
+    const no = rows.near('a task number', expected)
+    const code = rows.uint('the operation of a task')
+    const operation = pick(operations, Math.floor(code / 2))
+    const choice = pick(options, rows.uint('the options of a task'))
+    const args = readPayload(rows.bytes('arguments'))
+    const extra = code % 2 === 0 ? withoutExtra : pick(extras, extrasRead++)
+    specs.push({ no, operation, args, ...extra, options: choice })
+    expected = no + 1
   }
-  return { type: 'specs', specs: asList(rows, rowsMax, 'specifications', readSpec) }
+  if (extrasRead !== extras.length) throw schemaError('extras', `a list of ${extrasRead}`, extraList)
+  return { type: 'specs', specs }
 }
 
-const withoutNeeds = Object.freeze({ needs: noNeeds })
+type SpecExtra = Pick<TaskSpec, 'needs' | 'chunks' | 'parent'>
 
-function readAllNeeds(value: unknown, job: JobId): Pick<TaskSpec, 'needs' | 'chunks'> {
-  return { needs: readNeeds(value, job), ...readChunkNeeds(value) }
+const withoutExtra: SpecExtra = Object.freeze({ needs: noNeeds, parent: null })
+
+function readExtra(value: unknown, job: JobId): SpecExtra {
+  const [needs, parent] = asTuple(value, 2, 'the extra of a specification')
+  const read = { needs: readNeeds(needs, job), ...readChunkNeeds(needs) }
+  return { ...read, parent: parent === null ? null : readParent(parent) }
 }
 
 /** Packs outcomes of one epoch; a value that cannot be packed becomes a failure that says so. */
 export function packOutcomes(epoch: number, outcomes: readonly OutcomeRecord[], job: JobId): Uint8Array {
   const processors = table<ProcessorId>()
-  const rows = outcomes.map(({ no, outcome }) => {
-    if (outcome.status !== 'done') return [no, writeOutcome(outcome)]
-    const value = packOrNull(outcome.value)
-    if (value === null) return [no, writeOutcome(notStored(job, no))]
-    return outcome.processor === null ? [no, value] : [no, value, processors.indexOf(outcome.processor)]
-  })
-  return packKept([epoch, processors.values, rows])
+  const others: unknown[] = []
+  const rows = writeRows()
+  let expected = 0
+  for (const { no, outcome } of outcomes) {
+    const value = outcome.status === 'done' ? packOrNull(outcome.value) : null
+    rows.near(no, expected)
+    expected = no + 1
+    if (outcome.status !== 'done' || value === null) {
+      rows.uint(otherEnd)
+      others.push(writeOutcome(outcome.status === 'done' ? notStored(job, no) : outcome))
+      continue
+    }
+    rows.uint(outcome.processor === null ? doneNowhere : doneFrom + processors.indexOf(outcome.processor))
+    rows.bytes(value)
+  }
+  return packKept([epoch, processors.values, rows.take(), others])
 }
+
+/** How the outcome of a row is told: by the list beside the rows, or as done, from `doneFrom` on with its processor. */
+const otherEnd = 0
+const doneNowhere = 1
+const doneFrom = 2
 
 /**
  * @throws ShoalError as {@link unpackSpecBatch}
@@ -134,21 +169,35 @@ export function unpackOutcomes(bytes: Uint8Array): {
   readonly epoch: number
   readonly outcomes: readonly OutcomeRecord[]
 } {
-  const [epoch, ids, rows] = asTuple(unpackBody(bytes), 3, 'a batch of outcomes')
+  const [epoch, ids, bytesOfRows, otherList] = asTuple(unpackBody(bytes), 4, 'a batch of outcomes')
   const processors = asList(ids, rowsMax, 'processors', (id) => asProcessorId(id, 'a processor'))
-  const read = (value: unknown): OutcomeRecord => {
-    const row = asRow(value, 2, 3, 'an outcome')
-    const no = readNo(row[0])
-    if (!(row[1] instanceof Uint8Array)) return { no, outcome: readOutcome(row[1]) }
-    const processor = row[2] === undefined ? null : pick(processors, row[2])
-    return { no, outcome: { status: 'done', value: readPayload(row[1]), processor } }
+  const others = asList(otherList, rowsMax, 'outcomes', readOutcome)
+  const outcomes: OutcomeRecord[] = []
+  let othersRead = 0
+  let expected = 0
+  for (const rows = readRows(asBytes(bytesOfRows, 'outcomes')); !rows.isAtEnd; ) {
+    checkCount(outcomes, 'outcomes')
+    const no = rows.near('a task number', expected)
+    expected = no + 1
+    const code = rows.uint('how a task ended')
+    if (code === otherEnd) {
+      outcomes.push({ no, outcome: pick(others, othersRead++) })
+      continue
+    }
+    const processor = code === doneNowhere ? null : pick(processors, code - doneFrom)
+    outcomes.push({ no, outcome: { status: 'done', value: readPayload(rows.bytes('a value')), processor } })
   }
-  return { epoch: asUint(epoch, 'an epoch'), outcomes: asList(rows, rowsMax, 'outcomes', read) }
+  if (othersRead !== others.length) throw schemaError('outcomes', `a list of ${othersRead}`, otherList)
+  return { epoch: asUint(epoch, 'an epoch'), outcomes }
+}
+
+function checkCount(list: readonly unknown[], where: string): void {
+  if (list.length === rowsMax) throw schemaError(where, `at most ${rowsMax}`, list.length)
 }
 
 /** Bytes that a row is expected to take: batches are cut by it. */
 export function estimateSpec(spec: TaskSpec): number {
-  return 16 + (packOrNull(spec.args)?.length ?? 0) + spec.needs.length * 8
+  return 8 + (packOrNull(spec.args)?.length ?? 0) + spec.needs.length * 8
 }
 
 /** As {@link estimateSpec}. */
@@ -232,11 +281,4 @@ function table<T>(): { readonly values: readonly T[]; indexOf(value: T): number 
 function pick<T>(list: readonly T[], index: unknown): T {
   const at = asUint(index, 'an index', list.length - 1)
   return list[at] as T
-}
-
-function asRow(value: unknown, min: number, max: number, where: string): readonly unknown[] {
-  if (!Array.isArray(value) || value.length < min || value.length > max) {
-    throw schemaError(where, `a list of ${min} to ${max}`, value)
-  }
-  return value
 }
