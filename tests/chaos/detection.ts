@@ -52,6 +52,8 @@ interface Kind {
 /** Long enough for everybody to notice. */
 const standsMs = 8_000
 const missedAfterMs = 15_000
+/** What takes longer is told in detail. */
+const lateMs = 3_500
 
 const kinds: readonly Kind[] = [
   { name: 'kill -9 a Node peer', victim: 'node', act: (victim) => victim.kill() },
@@ -113,14 +115,19 @@ async function measureKind(
     if (kind.name === 'polite leave') await giveWork(world, watchers[no % watchers.length] as Actor, victim)
     const seen = departures.length
     const at = Date.now()
-    void Promise.resolve(kind.act(victim)).catch(() => undefined)
+    let tookMs = Number.NaN
+    const act = Promise.resolve(kind.act(victim)).then(() => (tookMs = Date.now() - at))
+    act.catch(() => undefined)
     const of = (watcher: Actor) =>
       departures.slice(seen).find(({ by, peer }) => by === watcher.name && peer === victim.peer)
     await world.until(() => watchers.every((watcher) => of(watcher) !== undefined), missedAfterMs)
     for (const watcher of watchers) {
       const departure = of(watcher)
       if (departure === undefined) missed[watcher.kind] += 1
-      else found[watcher.kind].push(departure.at - at)
+      else {
+        found[watcher.kind].push(departure.at - at)
+        if (departure.at - at > lateMs) world.log(lateLine(world, watcher, victim, at, departure.at, tookMs))
+      }
     }
     await victim.kill()
   }
@@ -138,6 +145,22 @@ async function measureKind(
   })
   for (const row of rows) world.log(`${row.fault}, seen by ${row.watcher}: ${row.p50Ms} / ${row.p99Ms} ms`)
   return rows
+}
+
+/** What a late departure looked like from where it was late. */
+function lateLine(
+  { history }: World,
+  watcher: Actor,
+  victim: Actor,
+  at: number,
+  goneAt: number,
+  tookMs: number,
+): string {
+  const suspected = history.suspicions.filter(
+    (one) => one.by === watcher.name && one.peer === victim.peer && one.at >= at,
+  )
+  const times = suspected.map((one) => one.at - at).join(', ')
+  return `LATE ${victim.name}, the fault took ${tookMs} ms: ${watcher.name} suspected it after ${times} ms and gave it up after ${goneAt - at} ms`
 }
 
 /** Work that the victim has its part in when it leaves. */
