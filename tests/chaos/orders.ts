@@ -29,6 +29,8 @@ export type Order =
   | { readonly type: 'heal' }
   /** Tells all outcomes that it knows, for the last time. */
   | { readonly type: 'read' }
+  /** Tells what it knows of a job that does not end. */
+  | { readonly type: 'explain'; readonly job: string }
   /** The thread that runs the scheduler does something else. */
   | { readonly type: 'spin'; readonly ms: number }
   | { readonly type: 'leave' }
@@ -64,6 +66,7 @@ export type PeerEvent = { readonly at: number } & (
       readonly reading: Reading
     }
   | { readonly type: 'ended'; readonly job: string; readonly total: number }
+  | { readonly type: 'explained'; readonly text: string }
   | { readonly type: 'left'; readonly ms: number }
   | { readonly type: 'error'; readonly message: string }
 )

@@ -99,11 +99,24 @@ function obey(
   else if (order.type === 'partition') for (const address of order.addresses) chaos.partition(address)
   else if (order.type === 'heal') chaos.heal()
   else if (order.type === 'read') for (const job of mesh.jobs()) void read(mesh, job.id, 'last', tell)
+  else if (order.type === 'explain') tell({ type: 'explained', text: explain(mesh, order.job) })
   else if (order.type === 'spin') setTimeout(() => spin(order.ms))
   else {
     const from = performance.now()
     void mesh.close().then(() => tell({ type: 'left', ms: performance.now() - from }))
   }
+}
+
+/** Who is there, how the job stands, and what became of its first task that has not ended. */
+function explain(mesh: Mesh, id: string): string {
+  const peers = mesh.peers.map(({ name, epoch, isSuspected, processors }) => {
+    return `${name}@${epoch}${isSuspected ? ' suspected' : ''} lends ${processors.length}`
+  })
+  const job = mesh.jobs().find((one) => one.id === id)
+  const tasks = Array.from({ length: job?.total ?? 0 }, (_, index) => mesh.task(`${id}/${index}`))
+  const open = tasks.find(({ status }) => status !== 'done')
+  const story = open === undefined ? [] : [`${open.id} is ${open.status}`, ...open.explain()]
+  return [peers.join(', '), JSON.stringify(job), ...mesh.explain(id), ...story].join('\n    ')
 }
 
 async function submit(

@@ -243,8 +243,10 @@ class Run {
       !isAccepted || (living.has(by) ? endedFor.has(by) : endedFor.size > 0)
     const isDone = await this.#world.until(() => submissions.every(isOver), endMs)
     if (!isDone) {
-      for (const open of submissions.filter((one) => !isOver(one)))
+      for (const open of submissions.filter((one) => !isOver(one))) {
         this.#trouble(`${open.label} of ${open.by} has not ended (job ${open.job})`)
+        for (const actor of this.#up()) actor.order({ type: 'explain', job: open.job ?? '' })
+      }
     }
     // Corrections of what a successor said spread; then everybody tells what is so in the end.
     await this.#tools.pause(againMs)

@@ -165,6 +165,7 @@ class RealWorld implements World {
     onEvent: (actor: Actor, event: Parameters<History['take']>[1]): void => {
       if (this.#isOver) return
       this.history.take(actor, event)
+      if (event.type === 'explained') this.log(`${actor.name} sees: ${event.text}`)
       if (event.type === 'error') this.log(`${actor.name} says: ${event.message}`)
       this.#wake()
     },

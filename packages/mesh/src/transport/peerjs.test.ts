@@ -64,6 +64,15 @@ const nextMessage = (link: Link): Promise<Uint8Array> =>
     link.onClose((reason) => reject(new Error(`The link closed: ${reason}`)))
   })
 
+/** Somebody in the room who writes signalling messages by hand, and answers none. */
+async function intruder(server: SignallingServer): Promise<{ address: string; send(message: object): void }> {
+  const address = createAddress(room)
+  const socket = new WebSocket(`ws://127.0.0.1:${server.port}/peerjs?key=peerjs&id=${address}&token=t`)
+  closers.push(async () => socket.terminate())
+  await new Promise((resolve) => socket.on('open', resolve))
+  return { address, send: (message) => socket.send(JSON.stringify(message)) }
+}
+
 describe('signalling that goes away', () => {
   test('leaves links alone; new ones wait for its return', async () => {
     const server = await serve()
@@ -102,6 +111,22 @@ describe('signalling that goes away', () => {
     expect(early.offlineReason).toBeNull()
   })
 
+  test('[MB4] a dial whose answer may have gone down with it fails when it is back, to be made again', async () => {
+    const server = await serve()
+    const first = join(server.port)
+    await turnsOnline(first, true)
+    const { address } = await intruder(server)
+    const failed = expect(first.dial(address, 'control')).rejects.toMatchObject({
+      code: 'E_DIAL',
+      message: expect.stringContaining('signalling was away'),
+    })
+    const away = turnsOnline(first, false)
+    await server.close()
+    await away
+    await serve(server.port)
+    await failed
+  })
+
   test('a dial without it fails in time and says why', async () => {
     const probe = await serve()
     await probe.close()
@@ -122,17 +147,6 @@ describe('signalling that goes away', () => {
 })
 
 describe('hostile peers', () => {
-  /** Somebody in the room who writes signalling messages by hand. */
-  async function intruder(
-    server: SignallingServer,
-  ): Promise<{ address: string; send(message: object): void }> {
-    const address = createAddress(room)
-    const socket = new WebSocket(`ws://127.0.0.1:${server.port}/peerjs?key=peerjs&id=${address}&token=t`)
-    closers.push(async () => socket.terminate())
-    await new Promise((resolve) => socket.on('open', resolve))
-    return { address, send: (message) => socket.send(JSON.stringify(message)) }
-  }
-
   test('cannot break a transport with malformed signalling', async () => {
     const server = await serve()
     const victim = join(server.port)

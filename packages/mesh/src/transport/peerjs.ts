@@ -43,6 +43,8 @@ export function createPeerJsTransport(options: PeerJsTransportOptions, load: Loa
     clock,
     rng: options.rng ?? createSystemRng(),
     onOnline(isOnline) {
+      // Offers and answers may have gone down with it: who dials again is sooner there than who waits.
+      if (isOnline) connections.fail('signalling was away during the set-up')
       onlines.emit(isOnline)
       if (isOnline) gate.open()
     },
@@ -70,11 +72,8 @@ export function createPeerJsTransport(options: PeerJsTransportOptions, load: Loa
     if (closing !== null) throw dialError(remote, channel, 'the transport is closed')
     if (session.online === null)
       throw dialError(remote, channel, `signalling is away: ${session.offlineReason}`)
-    const connection = session.online.connect(remote, {
-      serialization: 'raw',
-      reliable: true,
-      label: channel,
-    })
+    const form = { serialization: 'raw', reliable: true, label: channel }
+    const connection = session.online.connect(remote, form)
     return connections.follow(connection, channel, Math.max(1, Math.ceil(untilMs - clock.now())))
   }
   return {
