@@ -1,4 +1,5 @@
 import type { Clock } from '@shoal/scheduler'
+import { atTurnEnd } from './microtask.ts'
 
 /** Shows a bug of Shoal itself. The loop goes on: one broken step must not end the peer. */
 export function reportBug(error: unknown): void {
@@ -13,8 +14,7 @@ export function turnClock(clock: Clock): Clock {
   return {
     now: () => clock.now(),
     setTimer: (atMs, callback) => clock.setTimer(atMs, callback),
-    // Browsers refuse it as a method of anything else.
-    defer: (callback) => queueMicrotask(callback),
+    defer: atTurnEnd,
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Clock, Runtime, TaskSpec } from '@shoal/scheduler'
 import type { JobBook } from './job-book.ts'
+import { atTurnEnd } from './microtask.ts'
 
 /** A job takes this many single tasks before the next one opens: bounds what one document holds. */
 const sessionTasksMax = 10_000
@@ -84,7 +85,7 @@ export function createSession({ runtime, clock, openBook, closeBook }: SessionPa
       pending.push(spec)
       if (isArmed) return
       isArmed = true
-      queueMicrotask(flush)
+      atTurnEnd(flush)
     },
     flush,
     isOpen: (of) => of === book,

@@ -2,6 +2,7 @@ import type { Outcome, RangeValues } from '@shoal/scheduler'
 import { createEmitter } from './emitter.ts'
 import { showAsText } from './inspect.ts'
 import { type JobBook, type JobFollower, partOf } from './job-book.ts'
+import { atTurnEnd } from './microtask.ts'
 import { closedReason, completedOf, outcomeError } from './outcome.ts'
 import { TaskHandle } from './task.ts'
 import type { Completed, GroupProgress, TaskGroup } from './types.ts'
@@ -213,7 +214,7 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
   #tell(): void {
     if (this.#isTelling) return
     this.#isTelling = true
-    queueMicrotask(() => {
+    atTurnEnd(() => {
       this.#isTelling = false
       const changed = this.#changed
       this.#changed = []

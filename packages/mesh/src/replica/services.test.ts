@@ -22,7 +22,7 @@ const { spec } = everyService.install
 const service = spec.id
 
 function claimAt(epoch: number, host: PeerId): ServiceClaim {
-  return { epoch, host, follower: null, voters: [{ peer: host, epoch: 1 }], isLost: false }
+  return { epoch, host, follower: null, voters: [{ peer: host, epoch: 1 }], end: null }
 }
 
 function claim(by: PeerId, epoch: number): ReplicatedRecord {

@@ -17,7 +17,6 @@ import type {
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import {
-  asBoolean,
   asId,
   asList,
   asOperationHash,
@@ -118,11 +117,10 @@ export function writeServiceMessage(message: ServiceMessage): readonly unknown[]
       ]
     }
     case 'claimed':
+    case 'hand-over':
       return [code, writeServiceClaim(message.claim)]
     case 'ended':
       return [code, message.epoch, writeServiceEnd(message.reason)]
-    case 'hand-over':
-      return [code, message.epoch, writeServiceClaim(message.claim)]
     case 'name':
       return [code, message.name]
     case 'name-holder':
@@ -185,14 +183,11 @@ export function readServiceMessage(value: unknown, service: ServiceId): ServiceM
       return { type, copy: asUint(copy, 'the number of a copy'), reason: oneOf(refusals, reason, 'a reason') }
     }
     case 'claimed':
+    case 'hand-over':
       return { type, claim: readServiceClaim(asTuple(value, 2, type)[1]) }
     case 'ended': {
       const [, epoch, reason] = asTuple(value, 3, type)
       return { type, epoch: asUint(epoch, 'an epoch'), reason: readServiceEnd(reason) }
-    }
-    case 'hand-over': {
-      const [, epoch, claim] = asTuple(value, 3, type)
-      return { type, epoch: asUint(epoch, 'an epoch'), claim: readServiceClaim(claim) }
     }
     case 'name':
       return { type, name: readServiceName(asTuple(value, 2, type)[1]) }
@@ -286,19 +281,19 @@ function specOf(value: unknown, service: ServiceId): ServiceSpec {
   return spec
 }
 
-export function writeServiceClaim({
-  epoch,
-  host,
-  follower,
-  voters,
-  isLost,
-}: ServiceClaim): readonly unknown[] {
-  return [epoch, host, follower, voters.flatMap((voter) => [voter.peer, voter.epoch]), isLost]
+export function writeServiceClaim({ epoch, host, follower, voters, end }: ServiceClaim): readonly unknown[] {
+  return [
+    epoch,
+    host,
+    follower,
+    voters.flatMap((voter) => [voter.peer, voter.epoch]),
+    end === null ? null : writeServiceEnd(end),
+  ]
 }
 
 /** @throws ShoalError `E_SCHEMA` */
 export function readServiceClaim(value: unknown): ServiceClaim {
-  const [epoch, host, follower, list, isLost] = asTuple(value, 5, 'the claim of a service')
+  const [epoch, host, follower, list, end] = asTuple(value, 5, 'the claim of a service')
   const flat = asFlat(list, 2, 'voters')
   if (flat.length > 2 * limits.serviceVotersMax)
     throw schemaError('voters', `a list of at most ${limits.serviceVotersMax}`, list)
@@ -311,7 +306,7 @@ export function readServiceClaim(value: unknown): ServiceClaim {
     host: asPeerId(host, 'the host of a service'),
     follower: follower === null ? null : asPeerId(follower, 'the follower of a service'),
     voters,
-    isLost: asBoolean(isLost, 'isLost'),
+    end: end === null ? null : readServiceEnd(end),
   }
 }
 

@@ -40,6 +40,16 @@ export interface SchedulerConfig {
   readonly unfedPauseMs: number
   /** Tries in a row before a task fails for want of a chunk: longer than any detection of a death. */
   readonly unfedMax: number
+  /** What concerns a service is said again after this: votes, copies, orders, calls. */
+  readonly serviceRetryMs: number
+  /** A host waits this long with a newcomer, so that a burst of them is one change of voters. */
+  readonly serviceJoinMs: number
+  /** Host and follower are gone this long: the state is taken for lost. */
+  readonly serviceLostMs: number
+  /** A call whose host is out of reach this long fails. */
+  readonly serviceAwayMs: number
+  /** A host that hands over goes on when its follower has not taken over by then. */
+  readonly handOverMs: number
 }
 
 export const defaultConfig: SchedulerConfig = Object.freeze({
@@ -63,4 +73,9 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   chunkFromBytes: 65_536,
   unfedPauseMs: 500,
   unfedMax: 20,
+  serviceRetryMs: 500,
+  serviceJoinMs: 500,
+  serviceLostMs: 5000,
+  serviceAwayMs: 30_000,
+  handOverMs: 3000,
 })

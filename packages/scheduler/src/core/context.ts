@@ -18,17 +18,18 @@ export class StepContext {
   readonly ended: TaskState[] = []
   /** Second runs of done tasks that begin: their inputs are gathered next. */
   readonly begun: TaskState[] = []
+  /** Lists of batches, not maps: most steps have one batch or none of each, and looking costs less than a map. */
   readonly #effects: Effect[] = []
   readonly #loopback: Message[] = []
-  readonly #assigns = new Map<PeerId, Map<JobState, Assignment[]>>()
-  readonly #attempts = new Map<AttemptMessage, Map<PeerId, Map<JobId, AttemptBatch>>>()
-  readonly #results = new Map<PeerId, Map<JobId, { epoch: number; results: AttemptResult[] }>>()
-  readonly #executes = new Map<ProcessorId, Call[]>()
+  readonly #assigns: AssignBatch[] = []
+  readonly #attempts: AttemptBatch[] = []
+  readonly #results: ResultBatch[] = []
+  readonly #executes: ExecuteBatch[] = []
   readonly #sliceResults: { readonly job: JobId; readonly result: SliceResult }[] = []
   readonly #records: ReplicatedRecord[] = []
-  readonly #outcomes = new Map<JobState, OutcomeRecord[]>()
-  readonly #watchers = new Map<PeerId, Map<JobId, OutcomeRecord[]>>()
-  #settledSlices: Effect[] = []
+  readonly #outcomes: OutcomeBatch[] = []
+  readonly #watchers: WatcherBatch[] = []
+  readonly #settledSlices: Effect[] = []
   #settled: { ref: TaskRef; outcome: Outcome }[] = []
   #runs: RunBatch[] = []
 
@@ -47,25 +48,34 @@ export class StepContext {
   }
 
   assign(to: PeerId, job: JobState, assignment: Assignment): void {
-    listIn(mapIn(this.#assigns, to), job).push(assignment)
+    for (let at = this.#assigns.length - 1; at >= 0; at--) {
+      const batch = this.#assigns[at] as AssignBatch
+      if (batch.to !== to || batch.job !== job) continue
+      batch.tasks.push(assignment)
+      return
+    }
+    this.#assigns.push({ to, job, tasks: [assignment] })
   }
 
   /** Adds to the one message of this type for this peer and job. */
   attempt(type: AttemptMessage, to: PeerId, job: JobId, epoch: number, ref: AttemptRef): void {
-    const jobs = mapIn(mapIn(this.#attempts, type), to)
-    let batch = jobs.get(job)
-    if (batch === undefined) {
-      batch = { epoch, refs: [] }
-      jobs.set(job, batch)
+    for (let at = this.#attempts.length - 1; at >= 0; at--) {
+      const batch = this.#attempts[at] as AttemptBatch
+      if (batch.type !== type || batch.to !== to || batch.job !== job) continue
+      batch.refs.push(ref)
+      return
     }
-    batch.refs.push(ref)
+    this.#attempts.push({ type, to, job, epoch, refs: [ref] })
   }
 
   result(to: PeerId, job: JobId, epoch: number, result: AttemptResult): void {
-    const jobs = mapIn(this.#results, to)
-    const batch = jobs.get(job)
-    if (batch === undefined) jobs.set(job, { epoch, results: [result] })
-    else batch.results.push(result)
+    for (let at = this.#results.length - 1; at >= 0; at--) {
+      const batch = this.#results[at] as ResultBatch
+      if (batch.to !== to || batch.job !== job) continue
+      batch.results.push(result)
+      return
+    }
+    this.#results.push({ to, job, epoch, results: [result] })
   }
 
   /** A slice ended on this peer, which owns its job. */
@@ -78,7 +88,13 @@ export class StepContext {
   }
 
   execute(processor: ProcessorId, call: Call): void {
-    listIn(this.#executes, processor).push(call)
+    for (let at = this.#executes.length - 1; at >= 0; at--) {
+      const batch = this.#executes[at] as ExecuteBatch
+      if (batch.processor !== processor) continue
+      batch.calls.push(call)
+      return
+    }
+    this.#executes.push({ processor, calls: [call] })
   }
 
   /** Notes that `count` tasks ran well, in `ranMs` together. */
@@ -102,11 +118,16 @@ export class StepContext {
   }
 
   writeOutcome(job: JobState, record: OutcomeRecord): void {
-    if (this.state.isReplicated) listIn(this.#outcomes, job).push(record)
+    if (!this.state.isReplicated) return
+    const batch = this.#outcomes.findLast((known) => known.job === job)
+    if (batch === undefined) this.#outcomes.push({ job, outcomes: [record] })
+    else batch.outcomes.push(record)
   }
 
   tellWatcher(to: PeerId, job: JobId, record: OutcomeRecord): void {
-    listIn(mapIn(this.#watchers, to), job).push(record)
+    const batch = this.#watchers.findLast((known) => known.to === to && known.job === job)
+    if (batch === undefined) this.#watchers.push({ to, job, outcomes: [record] })
+    else batch.outcomes.push(record)
   }
 
   /** @param count how many tasks from `ref` on ended so */
@@ -122,32 +143,24 @@ export class StepContext {
   }
 
   #takeOwnAssign(): Message | undefined {
-    const mine = this.#assigns.get(this.state.self)
-    for (const [job, tasks] of mine ?? []) {
-      mine?.delete(job)
-      return { type: 'assign', job: job.id, epoch: job.claim.epoch, tasks }
-    }
-    return undefined
+    const batch = takeOwn(this.#assigns, this.state.self)
+    if (batch === undefined) return undefined
+    const { job, tasks } = batch
+    return { type: 'assign', job: job.id, epoch: job.claim.epoch, tasks }
   }
 
   #takeOwnAttempts(): Message | undefined {
-    for (const [type, peers] of this.#attempts) {
-      const mine = peers.get(this.state.self)
-      for (const [job, batch] of mine ?? []) {
-        mine?.delete(job)
-        return { type, job, epoch: batch.epoch, attempts: batch.refs }
-      }
-    }
-    return undefined
+    const batch = takeOwn(this.#attempts, this.state.self)
+    if (batch === undefined) return undefined
+    const { type, job, epoch, refs } = batch
+    return { type, job, epoch, attempts: refs }
   }
 
   #takeOwnResults(): Message | undefined {
-    const mine = this.#results.get(this.state.self)
-    for (const [job, batch] of mine ?? []) {
-      mine?.delete(job)
-      return { type: 'results', job, epoch: batch.epoch, results: batch.results }
-    }
-    return undefined
+    const batch = takeOwn(this.#results, this.state.self)
+    if (batch === undefined) return undefined
+    const { job, epoch, results } = batch
+    return { type: 'results', job, epoch, results }
   }
 
   /**
@@ -156,46 +169,42 @@ export class StepContext {
    */
   takeEffects(): Effect[] {
     const effects: Effect[] = []
-    for (const [processor, calls] of this.#executes) effects.push({ type: 'execute', processor, calls })
-    for (const [to, jobs] of this.#assigns) {
-      for (const [job, tasks] of jobs) {
-        effects.push({
-          type: 'send',
-          to,
-          message: { type: 'assign', job: job.id, epoch: job.claim.epoch, tasks },
-        })
-      }
+    for (const { processor, calls } of this.#executes) effects.push({ type: 'execute', processor, calls })
+    for (const { to, job, tasks } of this.#assigns) {
+      const message: Message = { type: 'assign', job: job.id, epoch: job.claim.epoch, tasks }
+      effects.push({ type: 'send', to, message })
     }
-    for (const [to, jobs] of this.#results) {
-      for (const [job, { epoch, results }] of jobs) {
-        effects.push({ type: 'send', to, message: { type: 'results', job, epoch, results } })
-      }
-    }
+    for (const { to, job, epoch, results } of this.#results)
+      effects.push({ type: 'send', to, message: { type: 'results', job, epoch, results } })
     this.#pushWrites(effects)
-    effects.push(...this.#effects)
-    effects.push(...this.#settledSlices)
+    for (const effect of this.#effects) effects.push(effect)
+    for (const effect of this.#settledSlices) effects.push(effect)
     if (this.#settled.length > 0) effects.push({ type: 'settle', outcomes: this.#settled })
-    for (const [to, jobs] of this.#watchers) {
-      for (const [job, outcomes] of jobs)
-        effects.push({ type: 'send', to, message: { type: 'outcomes', job, outcomes } })
-    }
-    for (const [type, peers] of this.#attempts) {
-      for (const [to, jobs] of peers) {
-        for (const [job, { epoch, refs }] of jobs) {
-          effects.push({ type: 'send', to, message: { type, job, epoch, attempts: refs } })
-        }
-      }
-    }
+    for (const { to, job, outcomes } of this.#watchers)
+      effects.push({ type: 'send', to, message: { type: 'outcomes', job, outcomes } })
+    for (const { type, to, job, epoch, refs } of this.#attempts)
+      effects.push({ type: 'send', to, message: { type, job, epoch, attempts: refs } })
     return effects
   }
 
   #pushWrites(effects: Effect[]): void {
     const records = this.#records
-    for (const [job, outcomes] of this.#outcomes) {
+    for (const { job, outcomes } of this.#outcomes) {
       records.push({ type: 'outcomes', job: job.id, by: this.state.self, epoch: job.claim.epoch, outcomes })
     }
     if (records.length > 0) effects.push({ type: 'write', records })
   }
+}
+
+/** Takes out the first batch that is for this peer itself. */
+function takeOwn<B extends { readonly to: PeerId }>(batches: B[], self: PeerId): B | undefined {
+  for (let at = 0; at < batches.length; at++) {
+    const batch = batches[at] as B
+    if (batch.to !== self) continue
+    batches.splice(at, 1)
+    return batch
+  }
+  return undefined
 }
 
 /** Runs of one operation on one processor that were told together. */
@@ -210,25 +219,39 @@ const noRuns: readonly RunBatch[] = Object.freeze([])
 
 type AttemptMessage = 'revoke' | 'abort' | 'commit' | 'audit'
 
+interface AssignBatch {
+  readonly to: PeerId
+  readonly job: JobState
+  readonly tasks: Assignment[]
+}
+
 interface AttemptBatch {
+  readonly type: AttemptMessage
+  readonly to: PeerId
+  readonly job: JobId
   readonly epoch: number
   readonly refs: AttemptRef[]
 }
 
-function mapIn<K, K2, V>(maps: Map<K, Map<K2, V>>, key: K): Map<K2, V> {
-  let map = maps.get(key)
-  if (map === undefined) {
-    map = new Map()
-    maps.set(key, map)
-  }
-  return map
+interface ResultBatch {
+  readonly to: PeerId
+  readonly job: JobId
+  readonly epoch: number
+  readonly results: AttemptResult[]
 }
 
-function listIn<K, V>(lists: Map<K, V[]>, key: K): V[] {
-  let list = lists.get(key)
-  if (list === undefined) {
-    list = []
-    lists.set(key, list)
-  }
-  return list
+interface ExecuteBatch {
+  readonly processor: ProcessorId
+  readonly calls: Call[]
+}
+
+interface OutcomeBatch {
+  readonly job: JobState
+  readonly outcomes: OutcomeRecord[]
+}
+
+interface WatcherBatch {
+  readonly to: PeerId
+  readonly job: JobId
+  readonly outcomes: OutcomeRecord[]
 }

@@ -10,8 +10,10 @@ import { makeEnded, makeReady } from './transitions.ts'
 
 /** Carries each ended task's outcome to documents, watchers and dependents, in a loop, not recursively. */
 export function settleEnded(ctx: StepContext): void {
-  const jobs = new Set<JobState>()
-  for (let task = ctx.ended.shift(); task !== undefined; task = ctx.ended.shift()) {
+  let last: JobState | null = null
+  // Grows while it is read.
+  for (let at = 0; at < ctx.ended.length; at++) {
+    const task = ctx.ended[at] as TaskState
     const outcome = task.outcome as Outcome
     if (task.remakes !== null) {
       endRemake(ctx, task, outcome)
@@ -30,9 +32,12 @@ export function settleEnded(ctx: StepContext): void {
     if (dependents !== null) for (const dependent of dependents) feed(ctx, dependent, task)
     // Only now: a dependent may need what this task did.
     if (task.chunks !== null) unneedChunks(ctx, task)
-    jobs.add(task.job)
+    // Once for each run of tasks of one job, which is nearly always once.
+    if (last !== null && last !== task.job) endJobIfComplete(ctx, last)
+    last = task.job
   }
-  for (const job of jobs) endJobIfComplete(ctx, job)
+  ctx.ended.length = 0
+  if (last !== null) endJobIfComplete(ctx, last)
 }
 
 function writeOutcomes(ctx: StepContext, task: TaskState): void {

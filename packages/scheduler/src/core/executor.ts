@@ -62,7 +62,7 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
   if (!isCurrentOwner(ctx, from, message.job, message.epoch)) return
   const { executor } = ctx.state
   const job = executor.jobs.get(message.job) as ExecutorJob
-  const touched = new Set<ProcessorId>()
+  const touched: ProcessorId[] = []
   for (const task of message.tasks) {
     const held = job.held.get(task.attempt)
     if (held !== undefined) {
@@ -104,7 +104,7 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
       continue
     }
     processor.queue.push(entry)
-    touched.add(task.processor)
+    if (!touched.includes(task.processor)) touched.push(task.processor)
   }
   for (const id of touched) dispatch(ctx, id)
 }
@@ -142,7 +142,7 @@ function runMsOf(state: SchedulerState, operation: OperationHash): number {
 
 export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): void {
   const { executor } = ctx.state
-  const touched = new Set<ProcessorId>()
+  const touched: ProcessorId[] = []
   let ran: OperationHash | null = null
   let totalMs = 0
   let count = 0
@@ -150,7 +150,7 @@ export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): voi
     const held = executor.calls.get(callId)
     if (held === undefined || held.phase === 'gathering') continue
     executor.calls.delete(callId)
-    touched.add(held.processor)
+    if (!touched.includes(held.processor)) touched.push(held.processor)
     const { operation } = held.call
     if (!held.isYielded) freeSlot(ctx.state, held)
     if (outcome.status === 'done' || outcome.status === 'sliced') {
@@ -324,12 +324,14 @@ function dropQueued(ctx: StepContext, job: ExecutorJob, held: HeldAttempt): void
   job.held.delete(held.call.attempt)
 }
 
+/** The owner has this result: it is not kept any longer. */
+export function forgetResult(state: SchedulerState, id: JobId, attempt: number): void {
+  const job = state.executor.jobs.get(id)
+  if (job?.held.get(attempt)?.phase === 'ended') job.held.delete(attempt)
+}
+
 export function onCommit(ctx: StepContext, message: MessageOf<'commit'>): void {
-  const job = ctx.state.executor.jobs.get(message.job)
-  if (job === undefined) return
-  for (const { attempt } of message.attempts) {
-    if (job.held.get(attempt)?.phase === 'ended') job.held.delete(attempt)
-  }
+  for (const { attempt } of message.attempts) forgetResult(ctx.state, message.job, attempt)
 }
 
 /** A new owner asks what of its job is here: everything is told, queued attempts count as running. */

@@ -5,6 +5,7 @@ import type { AttemptRef, AttemptResult, MessageOf } from '../model/message.ts'
 import type { Payload } from '../model/payload.ts'
 import { noteCopies } from './chunks.ts'
 import type { StepContext } from './context.ts'
+import { forgetResult } from './executor.ts'
 import { requeue, unresolved } from './jobs.ts'
 import { dissolve, isolate, split } from './slices.ts'
 import {
@@ -52,8 +53,20 @@ export function onResults(ctx: StepContext, from: PeerId, message: MessageOf<'re
   }
   for (const result of message.results) {
     applyResult(ctx, job, from, result)
-    ctx.attempt('commit', from, job.id, job.claim.epoch, { no: result.no, attempt: result.attempt })
+    acknowledge(ctx, from, job.id, job.claim.epoch, result)
   }
+}
+
+/** Says that a result was taken, so that it is forgotten where it is kept. */
+function acknowledge(
+  ctx: StepContext,
+  to: PeerId,
+  job: JobId,
+  epoch: number,
+  { no, attempt }: AttemptRef,
+): void {
+  if (to === ctx.state.self) forgetResult(ctx.state, job, attempt)
+  else ctx.attempt('commit', to, job, epoch, { no, attempt })
 }
 
 /** Results of a job that is not ours: forgotten when the job is over, else kept for the real owner. */
@@ -70,7 +83,7 @@ function answerNonOwner(
     return
   }
   if (job === undefined && !ctx.state.tombstones.has(id)) return
-  for (const { no, attempt } of results) ctx.attempt('commit', from, id, epoch, { no, attempt })
+  for (const result of results) acknowledge(ctx, from, id, epoch, result)
 }
 
 /** A slice of a job owned here ended on a processor of this peer. */
@@ -83,7 +96,7 @@ export function onSliceResult(ctx: StepContext, id: JobId, result: SliceResult):
     ctx.state.hasHeldBack = true
     return
   }
-  ctx.attempt('commit', self, id, job?.claim.epoch ?? 0, { no: result.no, attempt: result.attempt })
+  forgetResult(ctx.state, id, result.attempt)
   const task = job === undefined ? undefined : taskAt(job, result.no)
   if (task === undefined) return
   const { processor } = task
@@ -366,7 +379,7 @@ export function onHoldings(ctx: StepContext, from: PeerId, message: MessageOf<'h
   job.adoptPending.delete(from)
   for (const result of message.results) {
     applyResult(ctx, job, from, result)
-    ctx.attempt('commit', from, job.id, job.claim.epoch, { no: result.no, attempt: result.attempt })
+    acknowledge(ctx, from, job.id, job.claim.epoch, result)
   }
   for (const ref of message.running) adoptRunning(ctx, job, from, ref)
   for (const ref of message.unknown) {

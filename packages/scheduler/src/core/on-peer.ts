@@ -9,6 +9,7 @@ import { setExecutorProcessors } from './executor.ts'
 import { loseKeeper } from './holder.ts'
 import { requeue } from './jobs.ts'
 import { loseAttempt } from './on-owner.ts'
+import * as services from './services/index.ts'
 import type { PeerState, ProcessorState } from './state.ts'
 import { planTakeover, unseenMs } from './takeover.ts'
 
@@ -32,6 +33,7 @@ export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): v
   })
   state.story.add(state.now, id, 'joined at epoch', epoch)
   ctx.send(id, { type: 'profile', profile: myProfile(ctx), wantsYours: true })
+  if (role === 'member') services.onPeerMet(ctx, id)
   // A successor that asked around before this peer was seen asks it, too: also after the job's end, as
   // what still runs there has to be stopped.
   for (const job of state.jobs.values()) {
@@ -65,6 +67,7 @@ function losePeer(ctx: StepContext, id: PeerId, cause: EventOf<'peer-left'>['cau
     ]
   }
   if (cause === 'fenced') state.doubtUntil = Math.max(state.doubtUntil, state.now + state.config.doubtMs)
+  services.onPeerLost(ctx, id, cause)
   for (const processor of [...state.processors.values()]) {
     if (processor.peer === peer) loseProcessor(ctx, processor, cause === 'dead' ? 'dead' : 'left')
   }

@@ -11,6 +11,7 @@ import { auditKept } from './holder.ts'
 import { requeue } from './jobs.ts'
 import { askForProfiles } from './on-peer.ts'
 import { askForCancels, auditWatches } from './on-user.ts'
+import { onTick } from './services/index.ts'
 import { dissolve } from './slices.ts'
 import { type ReadyLane, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
 import {
@@ -51,6 +52,9 @@ export function onTimer(ctx: StepContext, action: TimerAction): void {
       return
     case 'orphan':
       failOrphans(ctx, action.job)
+      return
+    case 'service':
+      onTick(ctx, action.service)
       return
     case 'audit':
       ctx.state.isAuditArmed = false

@@ -60,7 +60,7 @@ function settle(ctx: StepContext): void {
     const message = slice === undefined ? ctx.takeLoopback() : undefined
     if (slice !== undefined) onSliceResult(ctx, slice.job, slice.result)
     else if (message !== undefined) onMessage(ctx, ctx.state.self, message)
-    else if (!ctx.isDirty && ctx.ended.length === 0 && ctx.begun.length === 0) return
+    else if (!ctx.isDirty && ctx.ended.length === 0 && ctx.begun.length === 0 && !services.flush(ctx)) return
   }
 }
 

@@ -70,6 +70,7 @@ export function isInDoubt(state: SchedulerState): boolean {
  * are silent count as lost, for they are given up one after the other.
  */
 function isCutOff(state: SchedulerState): boolean {
+  if (state.peers.size === 1 && state.memberLossesAt.length === 0) return false
   let silent = 0
   for (const peer of state.peers.values()) {
     if (peer.role !== 'member' || peer.id === state.self) continue

@@ -1,4 +1,5 @@
 import type { JobId } from '../model/ids.ts'
+import type { ServiceId } from '../model/service.ts'
 import type { ReadyLane, TaskState } from './state.ts'
 
 /** What to look at when its time has come. Each handler checks first whether it still applies. */
@@ -10,6 +11,7 @@ export type TimerAction =
   | { readonly type: 'starve'; readonly lane: ReadyLane }
   | { readonly type: 'orphan'; readonly job: JobId }
   | { readonly type: 'reclaim'; readonly job: JobId; readonly epoch: number }
+  | { readonly type: 'service'; readonly service: ServiceId }
   | { readonly type: 'audit' }
 
 interface TimerEntry {

@@ -38,6 +38,9 @@ export interface Voter {
   readonly epoch: number
 }
 
+/** Why a service is no more. */
+export type ServiceEnd = 'deleted' | 'lost'
+
 /** Who hosts a service since `epoch`, who holds its state besides, and who decides what follows. */
 export interface ServiceClaim {
   readonly epoch: number
@@ -45,8 +48,8 @@ export interface ServiceClaim {
   /** `null`: nobody; nothing outlives the host. */
   readonly follower: PeerId | null
   readonly voters: readonly Voter[]
-  /** `lost`: nobody alive has the state; this claim only ends the service. */
-  readonly isLost: boolean
+  /** Not `null`: this is the end of the service, and `host` is who decided it. Never a record: `service-ended` is. */
+  readonly end: ServiceEnd | null
 }
 
 /** Orders the attempts to decide one epoch. */
@@ -99,9 +102,6 @@ export interface ServiceSnapshot {
   readonly state: Payload | null
   readonly callers: readonly CallerRecord[]
 }
-
-/** Why a service is no more. */
-export type ServiceEnd = 'deleted' | 'lost'
 
 /** What a user can ask of a service besides calls. Asked again until answered. */
 export type ServiceOrder =
@@ -174,7 +174,7 @@ export type ServiceMessage =
   | { readonly type: 'claimed'; readonly claim: ServiceClaim }
   | { readonly type: 'ended'; readonly epoch: number; readonly reason: ServiceEnd }
   /** Host to follower: I stopped; take over. */
-  | { readonly type: 'hand-over'; readonly epoch: number; readonly claim: ServiceClaim }
+  | { readonly type: 'hand-over'; readonly claim: ServiceClaim }
   /** Creator to members: is this name free? */
   | { readonly type: 'name'; readonly name: string }
   /** `holder`: the service that has it, or comes first; `null`: free as far as known here. */

@@ -1,10 +1,11 @@
 import { compareIds, type JobId, type PeerId } from '../model/ids.ts'
+import type { ServiceId } from '../model/service.ts'
 
 /**
  * Orders the members that could take over a job: the same list on every peer with the same view.
  * Rendezvous hashing (Thaler and Ravishankar, 1998): the highest hash of (key, peer) comes first.
  */
-export function rankSuccessors(job: JobId, members: readonly PeerId[]): PeerId[] {
+export function rankSuccessors(job: JobId | ServiceId, members: readonly PeerId[]): PeerId[] {
   return members
     .map((peer) => ({ peer, score: hash32(`${job}|${peer}`) }))
     .sort((left, right) => right.score - left.score || compareIds(left.peer, right.peer))

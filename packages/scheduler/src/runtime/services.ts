@@ -46,14 +46,14 @@ export function createServiceDesk(
       order: (service, order, done) => ask(service, order, done),
       lookup: (name) => {
         const service = serviceNamed(state, name)
-        return service === null ? null : viewOf(state, service)
+        return service === null ? null : viewOf(service)
       },
       view: (id) => {
         const service = state.services.get(id)
-        return service === undefined ? null : viewOf(state, service)
+        return service === undefined ? null : viewOf(service)
       },
       list: () =>
-        [...state.services.values()].map((service) => viewOf(state, service)).filter((view) => view !== null),
+        [...state.services.values()].map((service) => viewOf(service)).filter((view) => view !== null),
       leave: (done) => {
         leaving.add(done)
         enqueue({ type: 'services-leaving', at: now() })
@@ -83,10 +83,12 @@ export function createServiceDesk(
   }
 }
 
-function viewOf(state: ServicesState, { id, spec, claim, ended }: ServiceState): ServiceView | null {
+function viewOf({ id, spec, claim, ended, hosted }: ServiceState): ServiceView | null {
   if (spec === null || claim === null || ended !== null) return null
   const { name, operation, durability } = spec
   const { host, epoch, follower } = claim
-  const isHostedHere = host === state.self
-  return { id, name, operation, durability, host, epoch, follower, isHostedHere, callsRun: 0, callsOpen: 0 }
+  const isHostedHere = hosted?.isActing === true
+  const callsOpen = isHostedHere ? hosted.queue.length + hosted.running.size + hosted.outbox.length : 0
+  const callsRun = isHostedHere ? hosted.callsRun : 0
+  return { id, name, operation, durability, host, epoch, follower, isHostedHere, callsRun, callsOpen }
 }

@@ -5,6 +5,7 @@ import { BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
 import { flushAfterMs, resultsPerFrameMax, sliceMaxMs } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
+import { listenTo } from './ports.ts'
 import {
   type CallExtra,
   type CallFrame,
@@ -72,6 +73,8 @@ class BodyRunner implements BodyLink {
   readonly #outbox: ResultOutbox
   #isPumping = false
   #isFlushArmed = false
+  /** Read once for each call: its end is the start of the next one. */
+  #nowMs = 0
 
   constructor(
     port: MessagePort,
@@ -89,7 +92,7 @@ class BodyRunner implements BodyLink {
   }
 
   listen(): void {
-    this.#port.onmessage = (event: MessageEvent) => this.#onMessage(event.data)
+    listenTo<ToWorker>(this.#port, (message) => this.#onMessage(message))
   }
 
   post(message: FromWorker): void {
@@ -171,6 +174,7 @@ class BodyRunner implements BodyLink {
   async #pump(): Promise<void> {
     this.#isPumping = true
     let turnAt = performance.now()
+    this.#nowMs = turnAt
     this.#outbox.flush(turnAt)
     for (let frame = this.#frames[0]; frame !== undefined; frame = this.#frames[0]) {
       while (this.#at < frame.ids.length) {
@@ -180,20 +184,22 @@ class BodyRunner implements BodyLink {
         if (pending !== null) {
           this.#flushSoon()
           await pending
+          this.#nowMs = performance.now()
         }
-        const now = performance.now()
+        const now = this.#nowMs
         const isFull = this.#outbox.size >= resultsPerFrameMax
         if (isFull || now - this.#outbox.flushedAt >= flushAfterMs) this.#outbox.flush(now)
         if (now - turnAt >= flushAfterMs) {
           await new Promise<void>(this.#nextTurn)
           turnAt = performance.now()
+          this.#nowMs = turnAt
         }
       }
       this.#frames.shift()
       this.#at = 0
     }
     this.#isPumping = false
-    this.#outbox.flush(performance.now())
+    this.#outbox.flush(this.#nowMs)
   }
 
   /** `null`: the call ended. Else resolves when the next call may start. */
@@ -203,7 +209,7 @@ class BodyRunner implements BodyLink {
     const operation =
       this.#operations[typeof operations === 'number' ? operations : (operations[at] as number)]
     if (operation === undefined) throw new Error('a call came before its operation')
-    const startedAt = performance.now()
+    const startedAt = this.#nowMs
     if (operation.lastMs > flushAfterMs && this.#outbox.size > 0) this.#outbox.flush(startedAt)
     if (this.#progress !== null) Atomics.store(this.#progress, 0, callId)
     const { body } = operation
@@ -223,7 +229,8 @@ class BodyRunner implements BodyLink {
       return null
     }
     if (isScalar(value) && this.#config.resultForm === 'live') {
-      const ranMs = performance.now() - startedAt
+      this.#nowMs = performance.now()
+      const ranMs = this.#nowMs - startedAt
       operation.lastMs = ranMs
       this.#outbox.push(callId, resultStatus.live, value, toMicroseconds(ranMs))
       return null
@@ -389,7 +396,8 @@ class BodyRunner implements BodyLink {
   #end(call: RunningCall, status: number, value: unknown, operation: LoadedOperation | null = null): void {
     this.#running.delete(call.callId)
     call.context?.flushNow()
-    const ranMs = performance.now() - call.startedAt
+    this.#nowMs = performance.now()
+    const ranMs = this.#nowMs - call.startedAt
     if (operation !== null) operation.lastMs = ranMs
     const ranUs = toMicroseconds(ranMs)
     if (call.isAborted) this.#outbox.push(call.callId, resultStatus.cancelled, null, ranUs)

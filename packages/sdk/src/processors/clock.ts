@@ -1,4 +1,5 @@
 import type { Clock } from '@shoal/scheduler'
+import { atTurnEnd } from '../microtask.ts'
 
 /** The platform's clock. Its timers do not keep a process alive. */
 export const systemClock: Clock = {
@@ -8,5 +9,5 @@ export const systemClock: Clock = {
     if (typeof timer === 'object') timer.unref()
     return () => clearTimeout(timer)
   },
-  defer: (callback) => queueMicrotask(callback),
+  defer: atTurnEnd,
 }

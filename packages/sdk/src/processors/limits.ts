@@ -2,6 +2,8 @@
 export const callsPerFrameMax = 256
 /** Results in one message from a worker: the next calls are on their way while it runs the rest. */
 export const resultsPerFrameMax = 128
+/** A worker without work for this long keeps its process alive no longer. */
+export const idleAfterMs = 20
 /** A slice that runs this long gives back those of its items that have not started. */
 export const sliceMaxMs = 20
 /** A worker tells its results, and looks at its messages, at least this often between two bodies. */

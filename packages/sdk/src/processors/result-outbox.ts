@@ -3,6 +3,8 @@ import { transferBytesMin } from './limits.ts'
 import { type ResultFrame, resultStatus, toColumn, toWireResults, type WireResults } from './protocol.ts'
 import { notSerializable } from './wire-value.ts'
 
+const nothing: number[] = []
+
 /** Results of a worker that are not told yet. A class for speed: every call goes through it. */
 export class ResultOutbox {
   /** When results were last told, in milliseconds. */
@@ -14,7 +16,7 @@ export class ResultOutbox {
   #microseconds: number[] = []
   #areLive = true
   #areNumbers = true
-  #transfers = new Set<ArrayBuffer>()
+  readonly #transfers = new Set<ArrayBuffer>()
 
   constructor(port: MessagePort) {
     this.#port = port
@@ -25,10 +27,18 @@ export class ResultOutbox {
   }
 
   push(callId: number, status: number, value: unknown, microseconds: number): void {
-    this.#ids.push(callId)
-    this.#statuses.push(status)
-    this.#values.push(value)
-    this.#microseconds.push(microseconds)
+    if (this.#ids.length === 0) {
+      // Lists as long as they must be: often there is one result only.
+      this.#ids = [callId]
+      this.#statuses = [status]
+      this.#values = [value]
+      this.#microseconds = [microseconds]
+    } else {
+      this.#ids.push(callId)
+      this.#statuses.push(status)
+      this.#values.push(value)
+      this.#microseconds.push(microseconds)
+    }
     if (status !== resultStatus.live) this.#areLive = false
     if (typeof value !== 'number') this.#areNumbers = false
   }
@@ -39,9 +49,10 @@ export class ResultOutbox {
     if (this.#ids.length === 0) return
     const results = this.#take()
     const transfers = [...this.#transfers]
-    this.#transfers = new Set()
+    this.#transfers.clear()
     try {
-      this.#port.postMessage(toWireResults(results), transfers)
+      if (transfers.length === 0) this.#port.postMessage(toWireResults(results))
+      else this.#port.postMessage(toWireResults(results), transfers)
     } catch {
       this.#flushOneByOne(results)
     }
@@ -55,10 +66,7 @@ export class ResultOutbox {
       values,
       microseconds: toColumn(this.#microseconds),
     }
-    this.#ids = []
-    this.#statuses = []
-    this.#values = []
-    this.#microseconds = []
+    this.#ids = nothing
     this.#areLive = true
     this.#areNumbers = true
     return results

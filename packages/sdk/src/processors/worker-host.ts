@@ -18,6 +18,7 @@ import {
   ShoalError,
   type Unsubscribe,
 } from '@shoal/scheduler'
+import { atTurnEnd } from '../microtask.ts'
 import type { Lending } from '../types.ts'
 import { errorToRecord } from '../values/index.ts'
 import { systemClock } from './clock.ts'
@@ -366,7 +367,7 @@ class Host implements WorkerHost {
   #end(ended: readonly CallEnded[]): void {
     if (ended.length === 0) return
     if (this.#ended.length === 0) {
-      queueMicrotask(() => this.#flush())
+      atTurnEnd(() => this.#flush())
       this.#ended = ended
     } else this.#ended = [...this.#ended, ...ended]
     if (this.#spawnerKeys.size > 0) for (const { callId } of ended) this.#forgetSpawner(callId)

@@ -11,18 +11,12 @@ import {
   ShoalError,
 } from '@shoal/scheduler'
 import { type Remote, transfer, wrap } from 'comlink'
-import {
-  errorToRecord,
-  isCloneSafe,
-  type LiveItems,
-  LivePayload,
-  packValue,
-  SliceValues,
-} from '../values/index.ts'
-import { callsPerFrameMax } from './limits.ts'
+import { errorToRecord, type LiveItems, LivePayload, packValue, SliceValues } from '../values/index.ts'
+import { addToFrame, type CallColumns, type SentOperation, startFrame, toFrame } from './call-columns.ts'
+import { callsPerFrameMax, idleAfterMs } from './limits.ts'
 import { cancelled, type Ending, PendingCalls, refused } from './pending-calls.ts'
+import { listenTo } from './ports.ts'
 import {
-  type CallExtra,
   type CallFrame,
   type FromWorker,
   fromWireResults,
@@ -30,7 +24,6 @@ import {
   type ResultFrame,
   resultStatus,
   type ToWorker,
-  toColumn,
   toWireCalls,
   type WireResults,
   type WireSlice,
@@ -38,7 +31,7 @@ import {
   type WorkerControl,
   type WorkerNotice,
 } from './protocol.ts'
-import { notSerializable, payloadToWire } from './wire-value.ts'
+import { notSerializable } from './wire-value.ts'
 import type { WorkerHandle } from './worker-handle.ts'
 
 export interface SlotOptions {
@@ -58,13 +51,6 @@ export interface SlotOptions {
   readonly onGone: (isCrash: boolean, reason: string) => void
 }
 
-/** An operation whose code this worker has. */
-interface SentOperation {
-  readonly hash: OperationHash
-  readonly index: number
-  readonly mayTakeContext: boolean
-}
-
 /** A worker and what was given to it. A class for its lifetime: one for each start of a worker. */
 export class WorkerSlot {
   readonly id: ProcessorId
@@ -81,6 +67,9 @@ export class WorkerSlot {
   #rejectDied: (error: Error) => void = () => {}
   #isOver = false
   #isGraceArmed = false
+  /** The process stays alive for its calls. */
+  #isHeld = false
+  #isLettingGo = false
   #onIdle: (() => void) | null = null
 
   constructor(options: SlotOptions) {
@@ -96,7 +85,7 @@ export class WorkerSlot {
     this.#pending = new PendingCalls(shared === null ? null : new Int32Array(shared).fill(-1))
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    this.#port.onmessage = (event: MessageEvent) => this.#receive(event.data)
+    listenTo<FromWorker>(this.#port, (message) => this.#receive(message))
     this.#port.unref?.()
     this.#worker.onDeath((reason) => this.#crash(reason))
     const { id: processor, resultForm, isSerial = false } = options
@@ -143,7 +132,7 @@ export class WorkerSlot {
       from = to
     }
     if (failed.length > 0) this.#options.onEnded(failed)
-    if (wasIdle && !this.isIdle) this.#setBusy(true)
+    if (wasIdle && !this.isIdle) this.#becameBusy()
     return unknown
   }
 
@@ -185,7 +174,6 @@ export class WorkerSlot {
     if (this.#isOver) return
     this.#isOver = true
     this.#worker.terminate()
-    this.#port.onmessage = null
     this.#port.close()
     this.#rejectDied(
       new ShoalError('E_CLOSED', 'Cannot ask a worker as it must be alive: current value is ended'),
@@ -196,14 +184,7 @@ export class WorkerSlot {
   }
 
   #runFrame(calls: readonly Call[], from: number, to: number, unknown: Call[], failed: CallEnded[]): void {
-    const frame: CallColumns = {
-      ids: [],
-      operations: [],
-      args: [],
-      extras: [],
-      isSingle: true,
-      isPlain: true,
-    }
+    let frame: CallColumns | null = null
     for (let at = from; at < to; at++) {
       const call = calls[at] as Call
       const operation = this.#operation(call.operation)
@@ -212,13 +193,14 @@ export class WorkerSlot {
         continue
       }
       try {
-        addToFrame(frame, call, operation)
+        if (frame === null) frame = startFrame(call, operation)
+        else addToFrame(frame, call, operation)
         this.#pending.add(call)
       } catch (error) {
         failed.push(failedCall(call, errorToRecord(error)))
       }
     }
-    if (frame.ids.length > 0) this.#sendCalls(frame, failed)
+    if (frame !== null) this.#sendCalls(frame, failed)
   }
 
   #runSlice(call: Call, items: RangeItems, unknown: Call[], failed: CallEnded[]): void {
@@ -349,10 +331,26 @@ export class WorkerSlot {
     this.#becameIdle()
   }
 
+  #becameBusy(): void {
+    if (this.#isHeld) return
+    this.#isHeld = true
+    this.#setBusy(true)
+  }
+
+  /** The process may end when nothing comes soon: to say so after each of many short calls would cost much. */
   #becameIdle(): void {
     if (!this.isIdle) return
-    this.#setBusy(false)
     this.#onIdle?.()
+    if (this.#isLettingGo || this.#isOver) return
+    this.#isLettingGo = true
+    const { clock } = this.#options
+    clock.setTimer(clock.now() + idleAfterMs, () => {
+      this.#isLettingGo = false
+      if (this.#isOver) return
+      if (!this.isIdle) return
+      this.#isHeld = false
+      this.#setBusy(false)
+    })
   }
 
   #started(callId: number): void {
@@ -412,42 +410,6 @@ function isResults(message: FromWorker): message is WireResults {
   return Array.isArray(message)
 }
 
-/** A frame that still grows. */
-interface CallColumns {
-  readonly ids: number[]
-  readonly operations: number[]
-  /** Each an array, or the packed bytes of one. */
-  readonly args: unknown[]
-  readonly extras: (CallExtra | null)[]
-  /** Every call so far has exactly one argument, which is no bytes. */
-  isSingle: boolean
-  /** No call so far has an extra. */
-  isPlain: boolean
-}
-
-function addToFrame(frame: CallColumns, call: Call, operation: SentOperation): void {
-  const isLive = call.args instanceof LivePayload && isCloneSafe(call.args.value)
-  const args = isLive ? (call.args as LivePayload).value : call.args.pack()
-  const extra = extraOf(call, operation)
-  if (!isLive || (args as readonly unknown[]).length !== 1) frame.isSingle = false
-  if (extra !== null) frame.isPlain = false
-  frame.ids.push(call.callId)
-  frame.operations.push(operation.index)
-  frame.args.push(args)
-  frame.extras.push(extra)
-}
-
-function toFrame({ ids, operations, args, extras, isSingle, isPlain }: CallColumns): CallFrame {
-  const first = operations[0] as number
-  return {
-    ids: toColumn(ids),
-    operations: operations.every((index) => index === first) ? first : operations,
-    args: isSingle ? args.map((list) => (list as readonly unknown[])[0]) : args,
-    isSingle,
-    extras: isPlain ? null : extras,
-  }
-}
-
 function endOf(call: Call, status: number, value: unknown, ranMs: number): CallEnded {
   const { callId } = call
   switch (status) {
@@ -467,13 +429,6 @@ function endOf(call: Call, status: number, value: unknown, ranMs: number): CallE
 /** How a call fails before or without its body. */
 export function failedCall(call: Call, error: ErrorRecord): CallEnded {
   return { callId: call.callId, outcome: { status: 'failed', error }, ranMs: 0 }
-}
-
-function extraOf(call: Call, operation: SentOperation): CallExtra | null {
-  const { job, no, attempt, inputs, timeoutMs } = call
-  if (inputs.length === 0 && timeoutMs === 0 && !operation.mayTakeContext) return null
-  const wired = inputs.map(({ index, value }) => ({ index, value: payloadToWire(value) }))
-  return { job, no, attempt, isTimed: timeoutMs > 0, inputs: wired }
 }
 
 function canShare(): boolean {

@@ -180,7 +180,7 @@ const claim: ServiceClaim = {
     { peer: self, epoch: 1 },
     { peer: 'peer-2' as PeerId, epoch: 7 },
   ],
-  isLost: false,
+  end: null,
 }
 const ballot: Ballot = { round: 2, peer: self }
 const replies: readonly ServiceReply[] = [
@@ -228,12 +228,12 @@ export const everyService: {
   'append-refused': { type: 'append-refused', copy: 3, reason: 'paused' },
   prepare: { type: 'prepare', claim, ballot },
   promise: { type: 'promise', epoch: 4, ballot, accepted: { ballot, next: claim } },
-  accept: { type: 'accept', claim, ballot, next: { ...claim, follower: null, isLost: true } },
+  accept: { type: 'accept', claim, ballot, next: { ...claim, follower: null, end: 'lost' } },
   accepted: { type: 'accepted', epoch: 4, ballot },
   'vote-refused': { type: 'vote-refused', epoch: 4, ballot, reason: 'promised', promised: ballot },
   claimed: { type: 'claimed', claim },
   ended: { type: 'ended', epoch: 4, reason: 'lost' },
-  'hand-over': { type: 'hand-over', epoch: 4, claim },
+  'hand-over': { type: 'hand-over', claim },
   name: { type: 'name', name: 'counter' },
   'name-holder': { type: 'name-holder', name: 'counter', holder: service },
   unknown: { type: 'unknown' },

@@ -1,27 +1,204 @@
-import { errorRecord } from '../../model/errors.ts'
 import type { PeerId } from '../../model/ids.ts'
-import type { ReplicatedRecord } from '../../model/records.ts'
 import type { ServiceId, ServiceMessage, ServiceNews, ServiceRequest } from '../../model/service.ts'
 import type { StepContext } from '../context.ts'
+import { onAccept, onAccepted, onPrepare, onPromise, onVoteRefused, startBid } from './bid.ts'
+import { addCall, addOrder, flushCalls, onOrderFailed, onReplies } from './caller.ts'
+import { learnClaim, learnEnd, onUnknown } from './claims.ts'
+import { appendSnapshot, onAppended, onAppendRefused } from './copies.ts'
+import { flushHosted, onCall, onDied, onRan, releasable, takeSnapshot, undo } from './host.ts'
+import { onAppend, onInstall } from './keeper.ts'
+import { create, drop, forgetAsked, found, onName, onNameHolder } from './names.ts'
+import { armTick, tellClaim, touch } from './say.ts'
+import { type Hosted, type ServiceState, serviceOf } from './state.ts'
+import * as watch from './watch.ts'
+
+export { onServiceRecord } from './claims.ts'
+export { leave as onLeaving, onPeerMet, onTick } from './watch.ts'
+
+/** Instances that die in a row without a call that ends before the service is given up. */
+const deathsMax = 3
 
 /** Requests of the local user. */
 export function onAsked(ctx: StepContext, requests: readonly ServiceRequest[]): void {
-  const answers = requests.map(({ request, service }) => {
-    const error = errorRecord('E_NO_SERVICE', `Cannot reach service "${service}" as nobody here knows it`)
-    return { request, outcome: { status: 'failed', error } } as const
-  })
-  ctx.emit({ type: 'answer-requests', answers })
+  for (const { request, service: id, action } of requests) {
+    if (action.type === 'create') {
+      create(ctx, request, action.spec)
+      continue
+    }
+    const service = serviceOf(ctx.state.services, id)
+    if (action.type === 'call') addCall(ctx, service, request, action)
+    else addOrder(ctx, service, request, action)
+  }
 }
 
-export function onNews(_ctx: StepContext, _news: readonly ServiceNews[]): void {}
-
-export function onLeaving(ctx: StepContext): void {
-  ctx.emit({ type: 'services-left' })
+export function onPeerLost(
+  ctx: StepContext,
+  peer: PeerId,
+  cause: Parameters<typeof watch.onPeerLost>[2],
+): void {
+  forgetAsked(ctx, peer)
+  watch.onPeerLost(ctx, peer, cause)
 }
 
-export function onMessage(_ctx: StepContext, _from: PeerId, _id: ServiceId, _message: ServiceMessage): void {}
+/** What the port says of the instances here. News of instances that were closed is late and ignored. */
+export function onNews(ctx: StepContext, news: readonly ServiceNews[]): void {
+  for (const one of news) {
+    const service = ctx.state.services.byInstance.get(one.instance)
+    const hosted = service?.hosted
+    if (service === undefined || hosted?.instance !== one.instance) continue
+    switch (one.type) {
+      case 'opened':
+        onOpened(ctx, service, hosted, one.error)
+        break
+      case 'ran':
+        onRan(ctx, service, hosted, one.ended)
+        break
+      case 'snapshot':
+        onSnapshot(ctx, service, hosted, one)
+        break
+      case 'died':
+        if (hosted.deaths < deathsMax || hosted.isOpen) onDied(ctx, service, hosted, one.error)
+        else giveUp(ctx, service)
+    }
+  }
+}
 
-export function onServiceRecord(
-  _ctx: StepContext,
-  _record: Extract<ReplicatedRecord, { readonly type: 'service' | 'service-claim' | 'service-ended' }>,
-): void {}
+function onOpened(
+  ctx: StepContext,
+  service: ServiceState,
+  hosted: Hosted,
+  error: Extract<ServiceNews, { type: 'opened' }>['error'],
+): void {
+  const creation = ctx.state.services.creations.get(service.id)
+  if (error !== null) {
+    if (creation !== undefined) drop(ctx, creation.request, creation.spec, error)
+    else if (hosted.deaths < deathsMax) onDied(ctx, service, hosted, error)
+    else giveUp(ctx, service)
+    return
+  }
+  hosted.isOpen = true
+  touch(ctx, service)
+  if (creation !== undefined) found(ctx, service)
+}
+
+/** No instance can be made here: the state is as good as lost. */
+function giveUp(ctx: StepContext, service: ServiceState): void {
+  if (service.hosted?.isActing === true) startBid(ctx, service, 'lost')
+}
+
+function onSnapshot(
+  ctx: StepContext,
+  service: ServiceState,
+  hosted: Hosted,
+  { seq, state, error }: Extract<ServiceNews, { type: 'snapshot' }>,
+): void {
+  if (seq !== hosted.snapshotAt) return
+  hosted.snapshotAt = null
+  touch(ctx, service)
+  if (error !== null) {
+    // A journal goes without; otherwise the snapshot is all that a follower would have.
+    if (hosted.spec.durability === 'snapshot') undo(ctx, service, hosted, error)
+    return
+  }
+  if (hosted.ran !== seq) return
+  takeSnapshot(hosted, seq, state)
+  appendSnapshot(ctx, service, hosted)
+}
+
+export function onMessage(ctx: StepContext, from: PeerId, id: ServiceId, message: ServiceMessage): void {
+  const service = serviceOf(ctx.state.services, id)
+  switch (message.type) {
+    case 'call':
+      onCall(ctx, from, service, message)
+      return
+    case 'replies':
+      onReplies(ctx, service, message)
+      return
+    case 'order':
+      watch.onOrder(ctx, from, service, message)
+      return
+    case 'order-failed':
+      onOrderFailed(ctx, service, message)
+      return
+    case 'install':
+      onInstall(ctx, from, service, message)
+      return
+    case 'append':
+      onAppend(ctx, from, service, message)
+      return
+    case 'appended':
+      if (onAppended(ctx, from, service, message)) armTick(ctx, service, ctx.state.now)
+      return
+    case 'append-refused':
+      onAppendRefused(ctx, from, service, message)
+      armTick(ctx, service, ctx.state.now)
+      return
+    case 'name':
+      onName(ctx, from, service, message)
+      return
+    case 'name-holder':
+      onNameHolder(ctx, from, service, message)
+      return
+    default:
+      onVoteMessage(ctx, from, service, message)
+  }
+}
+
+function onVoteMessage(ctx: StepContext, from: PeerId, service: ServiceState, message: ServiceMessage): void {
+  switch (message.type) {
+    case 'prepare':
+      onPrepare(ctx, from, service, message)
+      return
+    case 'promise':
+      onPromise(ctx, from, service, message)
+      return
+    case 'accept':
+      onAccept(ctx, from, service, message)
+      return
+    case 'accepted':
+      onAccepted(ctx, from, service, message)
+      return
+    case 'vote-refused':
+      onVoteRefused(ctx, from, service, message)
+      return
+    case 'hand-over':
+      watch.onHandOver(ctx, from, service, message)
+      return
+    case 'claimed': {
+      learnClaim(ctx, service, message.claim)
+      if (service.ended !== null || (service.claim?.epoch ?? 0) > message.claim.epoch)
+        tellClaim(ctx, from, service)
+      return
+    }
+    case 'ended':
+      learnEnd(ctx, service, message.epoch, message.reason)
+      return
+    case 'unknown':
+      onUnknown(ctx, from, service)
+  }
+}
+
+/** Sends what this step gathered; `false` when there is nothing. */
+export function flush(ctx: StepContext): boolean {
+  const { services } = ctx.state
+  if (services.dirty.size === 0) return false
+  const dirty = [...services.dirty]
+  services.dirty.clear()
+  for (const service of dirty) {
+    flushCalls(ctx, service)
+    const { hosted } = service
+    if (hosted === null) continue
+    flushHosted(ctx, service, hosted)
+    const creation = services.creations.get(service.id)
+    if (creation !== undefined && releasable(ctx.state, service, hosted) >= 0) {
+      services.creations.delete(service.id)
+      ctx.emit({
+        type: 'answer-requests',
+        answers: [{ request: creation.request, outcome: { status: 'ok' } }],
+      })
+    }
+    if (hosted.frozenUntil !== null) watch.handOver(ctx, service, hosted)
+  }
+  watch.endLeaving(ctx)
+  return true
+}

@@ -1,5 +1,144 @@
 import type { PeerId } from '../../model/ids.ts'
-import type { ServiceClaim, ServiceEnd, ServiceId, ServiceSpec } from '../../model/service.ts'
+import type { Payload } from '../../model/payload.ts'
+import type {
+  Ballot,
+  CallerId,
+  JournalEntry,
+  ServiceCall,
+  ServiceClaim,
+  ServiceEnd,
+  ServiceId,
+  ServiceOrder,
+  ServiceReply,
+  ServiceSnapshot,
+  ServiceSpec,
+} from '../../model/service.ts'
+import type { Deque } from '../deque.ts'
+import type { EventOf } from '../events.ts'
+
+/** What this peer promised as a voter on what follows one claim. */
+export interface VoteState {
+  /** The claim that is followed. */
+  readonly epoch: number
+  readonly host: PeerId
+  promised: Ballot
+  accepted: { readonly ballot: Ballot; readonly next: ServiceClaim } | null
+}
+
+/** This peer's try to decide what follows the known claim. */
+export interface Bid {
+  readonly claim: ServiceClaim
+  readonly end: ServiceEnd | null
+  ballot: Ballot
+  /** `null`: still preparing. */
+  next: ServiceClaim | null
+  readonly promises: Map<PeerId, VoteState['accepted']>
+  readonly accepts: Set<PeerId>
+  /** Voters that said they are another start: they never vote. */
+  readonly restarted: Set<PeerId>
+  /** The highest round seen. */
+  round: number
+  retryAt: number
+}
+
+/** A copy of a service's state that is kept here for whoever hosts it, or wants to. */
+export interface Copy {
+  readonly from: PeerId
+  readonly number: number
+  snapshot: ServiceSnapshot
+  /** In order, behind the snapshot. */
+  entries: JournalEntry[]
+  /** The last call that is in it. */
+  seq: number
+  /** Entries that came before those in front of them. */
+  readonly early: Map<number, JournalEntry>
+}
+
+/** A copy that another peer keeps for the service hosted here. */
+export interface Kept {
+  readonly number: number
+  /** -1: not even installed. */
+  acked: number
+  /** The last call that was sent. */
+  sent: number
+  /** When something was sent or acknowledged. */
+  heardAt: number
+  /** It wants to be host itself. */
+  isPaused: boolean
+}
+
+/** What the host remembers of one caller. */
+export interface Session {
+  /** The number of its call that is taken next. */
+  next: number
+  done: number
+  readonly waiting: Map<number, ServiceCall>
+  replies: { readonly seq: number; readonly reply: ServiceReply }[]
+}
+
+/** The instance of a service on this peer, or of one that it is about to take over. */
+export interface Hosted {
+  readonly spec: ServiceSpec
+  instance: number
+  /** The claim says that this peer is host. */
+  isActing: boolean
+  isOpen: boolean
+  /** Stopped, to be handed over: takes no more calls. */
+  frozenUntil: number | null
+  migration: Migration | null
+  /** The last call that was taken. */
+  seq: number
+  /** Calls that are yet to be given to the instance, and those that it has. */
+  queue: JournalEntry[]
+  readonly running: Deque<JournalEntry>
+  /** The last call that ended. */
+  ran: number
+  /** Replies of calls up to this one may have left. */
+  released: number
+  sessions: Map<CallerId, Session>
+  snapshot: ServiceSnapshot
+  /** Calls behind the snapshot, in order: what a new instance runs again, and a journal's copies hold. */
+  entries: JournalEntry[]
+  /** Replies that have not left, in order. */
+  outbox: PendingReply[]
+  readonly kept: Map<PeerId, Kept>
+  /** Followers named in a claim that was proposed: it may be decided any time, so they must have all that leaves. */
+  readonly proposed: Set<PeerId>
+  nextCopy: number
+  /** The snapshot that was asked for. */
+  snapshotAt: number | null
+  /** Deaths of its instances since a call ended. */
+  deaths: number
+  callsRun: number
+}
+
+export interface PendingReply {
+  readonly seq: number
+  readonly at: number
+  /** The caller was told that it takes too long. */
+  isLate: boolean
+  readonly caller: CallerId
+  readonly reply: ServiceReply
+}
+
+export interface Migration {
+  readonly to: PeerId
+  readonly asker: PeerId
+  readonly untilMs: number
+}
+
+/** A call of this peer that has no reply. */
+export interface OpenCall {
+  readonly no: number
+  readonly request: number
+  readonly method: string
+  readonly args: Payload
+  readonly via: readonly ServiceId[]
+  readonly askedAt: number
+  sentAt: number
+  /** The epoch at which it was sent last; 0: never. */
+  sentEpoch: number
+}
 
 /** One service as this peer knows it. */
 export interface ServiceState {
@@ -9,6 +148,34 @@ export interface ServiceState {
   /** The newest claim that was decided, as far as known here. */
   claim: ServiceClaim | null
   ended: ServiceEnd | null
+  /** The last claim that the end covers; 0 while there is none. */
+  endedEpoch: number
+  vote: VoteState | null
+  bid: Bid | null
+  hosted: Hosted | null
+  readonly copies: Map<PeerId, Copy>
+  /** This peer wants to be host after this epoch: it acknowledges nothing more of it. */
+  pausedAt: number
+  /** Why the claim's host is not there, and since when. */
+  hostGone: { readonly cause: EventOf<'peer-left'>['cause'] | 'unseen'; readonly at: number } | null
+  /** When {@link tick} looks at this service again. */
+  tickAt: number
+  readonly calls: Map<number, OpenCall>
+  nextCall: number
+  /** Numbers of calls that are yet to be sent. */
+  unsent: number[]
+  readonly orders: Map<number, { readonly order: ServiceOrder; readonly askedAt: number }>
+  /** When somebody here asked first for what nobody knows. */
+  unknownSince: number
+}
+
+/** A service that waits for its name, or for its first instance. */
+export interface Creation {
+  readonly request: number
+  readonly spec: ServiceSpec
+  /** Members that have not said that the name is free; `null` when that is settled. */
+  asked: Set<PeerId> | null
+  askedAt: number
 }
 
 /** All that one scheduler knows of services. */
@@ -16,11 +183,58 @@ export interface ServicesState {
   readonly self: PeerId
   /** The epoch of this start: votes and calls of earlier ones are not this one's. */
   readonly start: number
+  readonly caller: CallerId
   readonly services: Map<ServiceId, ServiceState>
+  readonly creations: Map<ServiceId, Creation>
+  /** Peers that gave this one up, and were not met again. */
+  readonly fenced: Set<PeerId>
+  /** Services with something to send at the end of this step. */
+  readonly dirty: Set<ServiceState>
+  readonly byInstance: Map<number, ServiceState>
+  nextInstance: number
+  isLeaving: boolean
 }
 
 export function createServices(self: PeerId, start: number): ServicesState {
-  return { self, start, services: new Map() }
+  return {
+    self,
+    start,
+    caller: `${self}@${start}` as CallerId,
+    services: new Map(),
+    creations: new Map(),
+    fenced: new Set(),
+    dirty: new Set(),
+    byInstance: new Map(),
+    nextInstance: 1,
+    isLeaving: false,
+  }
+}
+
+/** The service, noted when this is the first word of it. */
+export function serviceOf(state: ServicesState, id: ServiceId): ServiceState {
+  const known = state.services.get(id)
+  if (known !== undefined) return known
+  const service: ServiceState = {
+    id,
+    spec: null,
+    claim: null,
+    ended: null,
+    endedEpoch: 0,
+    vote: null,
+    bid: null,
+    hosted: null,
+    copies: new Map(),
+    pausedAt: 0,
+    hostGone: null,
+    tickAt: Number.POSITIVE_INFINITY,
+    calls: new Map(),
+    nextCall: 1,
+    unsent: [],
+    orders: new Map(),
+    unknownSince: 0,
+  }
+  state.services.set(id, service)
+  return service
 }
 
 /** The service that a name means: of several the one with the smallest id, the same on every peer. */
@@ -31,4 +245,19 @@ export function serviceNamed(state: ServicesState, name: string): ServiceState |
     if (found === null || service.id < found.id) found = service
   }
   return found
+}
+
+/** Whether the claim means this start of this peer: an earlier one is dead, whatever the claim says. */
+export function isThisStart(state: ServicesState, claim: ServiceClaim): boolean {
+  return claim.voters.some((voter) => voter.peer === state.self && state.start <= voter.epoch)
+}
+
+/** Whether this start of this peer is the host. */
+export function isHostHere(state: ServicesState, claim: ServiceClaim): boolean {
+  return claim.host === state.self && isThisStart(state, claim)
+}
+
+/** The peer of a caller. */
+export function peerOfCaller(caller: CallerId): PeerId {
+  return caller.slice(0, caller.lastIndexOf('@')) as PeerId
 }

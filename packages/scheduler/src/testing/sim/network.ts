@@ -1,4 +1,13 @@
-import type { Message, Network, PeerId, PeerRole, ReplicaNetwork, ViewEvent } from '../../index.ts'
+import type {
+  Message,
+  Network,
+  PeerId,
+  PeerRole,
+  ReplicaNetwork,
+  ServiceClaim,
+  ServiceMessage,
+  ViewEvent,
+} from '../../index.ts'
 import type { Gate, SimLoop } from './clock.ts'
 import { frozenCopy } from './copy.ts'
 import { hashText, type SimRng } from './rng.ts'
@@ -297,6 +306,7 @@ function sizeOf(message: Message): number {
   if (message.type === 'results') {
     return type + message.results.length * 7 + (message.results[0]?.attempt ?? 0) * 977
   }
+  if (message.type === 'service') return type + describeService(message.body).length * 977
   return type
 }
 
@@ -342,7 +352,41 @@ function detailOf(message: Message): string {
       return message.outcomes.map((record) => `#${record.no}=${record.outcome.status}`).join(' ')
     case 'cancel':
       return message.nos === null ? 'all' : message.nos.map((no) => `#${no}`).join(' ')
+    case 'service':
+      return `${message.service} ${describeService(message.body)}`
     default:
       return ''
   }
+}
+
+function describeService(body: ServiceMessage): string {
+  switch (body.type) {
+    case 'call':
+      return `call ${body.calls.map(({ no }) => no).join(' ')} open ${body.open}`
+    case 'replies':
+      return `replies ${body.replies.map(({ no }) => no).join(' ')}`
+    case 'install':
+    case 'append': {
+      const from = body.snapshot === null ? '' : ` snapshot ${body.snapshot.seq}`
+      return `${body.type} #${body.copy}${from} entries ${body.entries.map(({ seq }) => seq).join(' ')}`
+    }
+    case 'appended':
+      return `appended #${body.copy} ${body.seq}`
+    case 'prepare':
+      return `prepare ${describeClaim(body.claim)} ballot ${body.ballot.round}`
+    case 'accept':
+      return `accept ${describeClaim(body.next)} ballot ${body.ballot.round}`
+    case 'claimed':
+      return `claimed ${describeClaim(body.claim)}`
+    case 'hand-over':
+      return `hand-over ${describeClaim(body.claim)}`
+    default:
+      return body.type
+  }
+}
+
+/** A claim in a word: epoch, host, follower, voters. */
+function describeClaim({ epoch, host, follower, voters, end }: ServiceClaim): string {
+  const votes = voters.map((voter) => `${voter.peer}@${voter.epoch}`).join(',')
+  return `${epoch}:${host}>${follower ?? '-'}(${votes})${end ?? ''}`
 }
