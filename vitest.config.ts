@@ -77,6 +77,31 @@ export default defineConfig({
         },
       },
       {
+        resolve: { conditions: ['development', ...defaultClientConditions] },
+        worker: { format: 'es' },
+        // By the time a page asks for it, it would be found late and the page reloaded.
+        optimizeDeps: { include: ['@shoal/sdk > webgpu-utils'] },
+        test: {
+          name: 'browser-gpu',
+          include: ['tests/browser-gpu/**/*.test.ts'],
+          testTimeout: 60_000,
+          fileParallelism: false,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({
+              launchOptions: {
+                // Software WebGPU, on every machine the same.
+                args: [...chromiumArgs, '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+                ...(chromium === null ? {} : { executablePath: chromium }),
+              },
+            }),
+            instances: [{ browser: 'chromium' }],
+          },
+        },
+      },
+      {
         ...fromSources,
         test: {
           name: 'e2e',

@@ -11,7 +11,7 @@ const parts = {
   demo: () => check('vite', ['build', 'apps/demo', '--logLevel', 'warn']),
   unit: () => vitest('unit'),
   sim: () => vitest('sim'),
-  browser: () => vitest('browser'),
+  browser: () => vitest('browser', 'browser-gpu'),
   e2e: () => vitest('e2e'),
 }
 
@@ -21,13 +21,14 @@ async function check(tool, args) {
   return code === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 }
 }
 
-/** One vitest project in a process of its own. */
-async function vitest(project) {
+/** Some vitest projects in a process of their own. */
+async function vitest(...names) {
   const folder = mkdtempSync(join(tmpdir(), 'shoal-test-'))
   const file = join(folder, 'report.json')
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
   try {
-    const { code } = await runTool('vitest', ['run', '--project', project, '--passWithNoTests', ...reporters])
+    const projects = names.map((name) => `--project=${name}`)
+    const { code } = await runTool('vitest', ['run', ...projects, '--passWithNoTests', ...reporters])
     return count(file, code)
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -12,13 +12,14 @@ const files = {
   rooms: 'tests/contract/bad-input/rooms.test.ts',
   scheduler: 'tests/contract/bad-input/scheduler.test.ts',
   tasks: 'tests/contract/bad-input/tasks.test.ts',
+  kernels: 'tests/support/gpu-host-contract.ts',
 } as const
 
 type Where = keyof typeof files
 
 /**
  * All bad input that Shoal promises to refuse with a code, to outlive, and to follow with good work. Row 21
- * (a compressed frame that inflates) and 60, 63 to 71 and 73 are about parts that do not exist yet.
+ * (a compressed frame that inflates) and 60, 65 to 71 and 73 are about parts that do not exist yet.
  */
 const rows: readonly (readonly [row: number, what: string, code: string, where: Where])[] = [
   [1, 'an empty frame', 'E_FRAME', 'frames'],
@@ -81,6 +82,8 @@ const rows: readonly (readonly [row: number, what: string, code: string, where: 
   [59, 'a body that kills processors', 'E_TASK_POISON', 'scheduler'],
   [61, 'thrown things that throw', 'null', 'tasks'],
   [62, 'bodies that spawn without end', 'E_LIMIT', 'scheduler'],
+  [63, 'WGSL that does not compile', 'E_WGSL', 'kernels'],
+  [64, 'a kernel that does not end', 'E_GPU_TIMEOUT', 'kernels'],
   [72, 'no processor in scope', 'E_NO_PROCESSOR', 'scheduler'],
 ]
 

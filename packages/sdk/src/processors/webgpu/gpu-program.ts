@@ -91,7 +91,7 @@ function entryOf(definitions: Definitions, wanted: string | null): string {
 
 function bindingsOf(definitions: Definitions, entry: string): Binding[] {
   const { resources } = definitions.entryPoints[entry] as Definitions['entryPoints'][string]
-  return resources.map(({ name, group, entry: { binding, buffer } }) => {
+  const bindings = resources.map(({ name, group, entry: { binding, buffer } }): Binding => {
     const variable = definitions.uniforms[name] ?? definitions.storages[name]
     if (variable === undefined || buffer === undefined)
       throw badWgsl('a kernel must bind buffers only', `"${name}", which is none`)
@@ -103,6 +103,7 @@ function bindingsOf(definitions: Definitions, entry: string): Binding[] {
           : 'write'
     return { name, group, binding, variable, use }
   })
+  return bindings.sort((one, other) => one.group - other.group || one.binding - other.binding)
 }
 
 function messageOf(error: unknown): string {
