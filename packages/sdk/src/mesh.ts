@@ -7,7 +7,7 @@ import { checkMapOptions } from './options.ts'
 import type { ServiceSlots, WorkerHost } from './processors/index.ts'
 import { endOfTurn } from './runtime-parts.ts'
 import type { TaskHandle } from './task.ts'
-import type { Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
+import type { Chunk, Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
 import { createView, type View, type Waitable } from './view.ts'
 
 /** Longest wait for services to move before this peer goes, in milliseconds. */
@@ -118,6 +118,7 @@ function createFace(shared: Shared, view: View): Mesh {
       if (options !== undefined) checkMapOptions(options)
       return engine.map(view, operation, items, options) as TaskGroup<unknown> as TaskGroup<never>
     },
+    put: (value) => engine.put(value) as Promise<Chunk<never>>,
     all: (tasks) => allOf(tasks) as Promise<unknown> as Promise<never>,
     any: (tasks) => Promise.any(tasks) as Promise<never>,
     asCompleted,

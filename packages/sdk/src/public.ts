@@ -36,6 +36,7 @@ export type {
   Services,
 } from './service.types.ts'
 export type {
+  Chunk,
   Completed,
   GroupProgress,
   JobInfo,
