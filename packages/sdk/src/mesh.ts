@@ -96,6 +96,8 @@ function handOver({ runtime, clock }: MeshParts): Promise<void> {
   })
 }
 
+const noChunks = { heldBytes: 0, memoryBytes: 0, diskBytes: 0, movedInBytes: 0, movedOutBytes: 0 }
+
 function createFace(shared: Shared, view: View): Mesh {
   const { parts, engine, events } = shared
   const { runtime } = parts
@@ -136,6 +138,7 @@ function createFace(shared: Shared, view: View): Mesh {
     task: (id) => engine.taskById(id) as Task<unknown> as Task<never>,
     group: (jobId) => engine.group(jobId as JobId) as TaskGroup<unknown> as TaskGroup<never>,
     health: shared.health,
+    metrics: () => ({ chunks: { ...(runtime.chunks?.stats ?? noChunks) } }),
     explain: (subject) => runtime.story(typeof subject === 'string' ? subject : subject.id),
     close: shared.close,
     [Symbol.asyncDispose]: shared.close,

@@ -45,6 +45,7 @@ export type {
   Mesh,
   MeshEvents,
   MeshHealth,
+  MeshMetrics,
   MeshOptions,
   PeerInfo,
   ProcessorInfo,

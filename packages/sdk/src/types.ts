@@ -224,6 +224,18 @@ export interface MeshHealth {
   readonly reasons: readonly string[]
 }
 
+/** Numbers of one peer. */
+export interface MeshMetrics {
+  /** Chunks on this peer: bytes held in memory and on disk, and bytes that came from and went to others. */
+  readonly chunks: {
+    readonly heldBytes: number
+    readonly memoryBytes: number
+    readonly diskBytes: number
+    readonly movedInBytes: number
+    readonly movedOutBytes: number
+  }
+}
+
 /** Options of {@link Mesh.map}. */
 export interface MapOptions extends TaskOptions {
   /** How many tasks travel together. `'auto'` (default): as many as are ready, at most 256. */
@@ -326,6 +338,8 @@ export interface Mesh extends Lending, AsyncDisposable {
   /** A handle to all tasks of a job of the room, whoever spawned it; ends when the job does. */
   group<T = unknown>(jobId: string): TaskGroup<T>
   health(): MeshHealth
+  /** What this peer holds and has moved, since its mesh was opened. */
+  metrics(): MeshMetrics
   /** The history of a task, peer or job as this peer knows it, oldest first. */
   explain(subject: string | Task<unknown>): readonly string[]
   /**
