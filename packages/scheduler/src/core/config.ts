@@ -26,6 +26,11 @@ export interface SchedulerConfig {
   readonly windowMax: number
   /** Work kept ahead of each processor, in milliseconds beyond the round trip. */
   readonly windowMs: number
+  /**
+   * A call that is expected to take no longer waits at the processor itself while another one runs there: the
+   * way through this peer would cost it some percent of its time. Longer ones stay where they can be stolen.
+   */
+  readonly aheadMs: number
   /** Estimate for an operation that nobody has run yet. */
   readonly unknownRunMs: number
   /** Most calls handed to one processor at once. */
@@ -66,6 +71,7 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   poisonLimit: 3,
   windowMax: 1024,
   windowMs: 5,
+  aheadMs: 20,
   unknownRunMs: 100,
   batchMax: 512,
   depthMax: 64,

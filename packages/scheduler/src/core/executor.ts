@@ -109,9 +109,9 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
   for (const id of touched) dispatch(ctx, id)
 }
 
-/** Gives a processor its next batch: a few milliseconds of work, or one call that has a deadline. */
+/** Gives a processor its next batch: a few milliseconds of work and a call to go on with, or one that has a deadline. */
 export function dispatch(ctx: StepContext, id: ProcessorId): void {
-  const { executor, config } = ctx.state
+  const { executor } = ctx.state
   const processor = executor.processors.get(id)
   if (processor === undefined) return
   for (let next = processor.queue.peek(); next !== undefined; next = processor.queue.peek()) {
@@ -123,8 +123,7 @@ export function dispatch(ctx: StepContext, id: ProcessorId): void {
     const runMs = runMsOf(ctx.state, next.call.operation) * countOf(next.call)
     const isBusy = processor.running > 0
     if (isBusy && (isTimed || processor.isTimed)) return
-    if (isBusy && (processor.running >= config.batchMax || processor.runningMs + runMs > config.windowMs))
-      return
+    if (isBusy && !hasRoom(ctx.state, processor, next.call.operation, runMs)) return
     processor.queue.shift()
     next.phase = 'running'
     processor.running++
@@ -134,6 +133,19 @@ export function dispatch(ctx: StepContext, id: ProcessorId): void {
     executor.calls.set(next.call.callId, next)
     ctx.execute(id, next.call)
   }
+}
+
+/** Whether a busy processor gets one more call: a few milliseconds of work, or one short call to go on with. */
+function hasRoom(
+  { executor, config }: SchedulerState,
+  processor: ExecutorProcessor,
+  operation: OperationHash,
+  runMs: number,
+): boolean {
+  if (processor.running >= config.batchMax) return false
+  if (processor.runningMs + runMs <= config.windowMs) return true
+  // What was never measured may run for ever, and what was handed over cannot be stolen.
+  return processor.running === 1 && runMs <= config.aheadMs && executor.runMs.has(operation)
 }
 
 function runMsOf(state: SchedulerState, operation: OperationHash): number {
