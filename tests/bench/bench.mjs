@@ -35,6 +35,7 @@ await Promise.all([
     entryPoints: {
       main: join(here, 'main.ts'),
       lender: join(here, 'lender.ts'),
+      'chunk-lender': join(here, 'chunk-lender.ts'),
       'raw-worker.node': join(here, 'work/raw-worker.node.ts'),
       'comlink-worker.node': join(here, 'work/comlink-worker.node.ts'),
       'piscina-worker': join(here, 'work/piscina-worker.ts'),

@@ -1,5 +1,6 @@
 import { localMesh } from '@shoal/sdk'
 import { isChosen, type Selection } from './arguments.ts'
+import { benchB5c } from './chunks.ts'
 import { benchCounts, benchS2Memory } from './counters.ts'
 import { benchB1, benchB1b, benchB2, benchB4, type Local } from './local.ts'
 import { comlinkNode, piscina, startRawWorker } from './node-workers.ts'
@@ -39,6 +40,7 @@ export function runNode(selection: Selection): Stage[] {
         })
     }
   }
+  if (isChosen(selection, 'B5c', 'node')) stages.push({ ids: ['B5c node'], run: () => benchB5c(selection) })
   stages.push(...runPages(selection))
   if (isChosen(selection, 'B7', 'node')) stages.push({ ids: ['B7 node'], run: benchB7 })
   if (isChosen(selection, 'S2', 'node')) stages.push({ ids: ['S2 node'], run: () => benchS2Node(selection) })

@@ -36,7 +36,9 @@ export const limits = {
   /** High watermark for chunks on a control link, in bytes: a heartbeat waits behind this and one chunk at most. */
   controlChunksBufferedBytesMax: 65_536,
   /** Bytes that a sender may have on the way before the receiver says that it took them in. */
-  bulkWindowBytes: 1_048_576,
+  bulkWindowBytes: 2_097_152,
+  /** The same before the receiver was heard on the link: it may not have accepted it yet, and holds all of it. */
+  bulkFirstWindowBytes: 1_048_576,
   /** Bytes being put together from chunks, over all peers; above it receivers give no credit. */
   reassemblyBytesMax: 268_435_456,
   /** Longest wait for the next chunk of a message, in milliseconds. `E_CHUNK_TIMEOUT` */

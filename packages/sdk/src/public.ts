@@ -36,7 +36,6 @@ export type {
   Services,
 } from './service.types.ts'
 export type {
-  Chunk,
   Completed,
   GroupProgress,
   JobInfo,
@@ -45,7 +44,6 @@ export type {
   Mesh,
   MeshEvents,
   MeshHealth,
-  MeshMetrics,
   MeshOptions,
   PeerInfo,
   ProcessorInfo,

@@ -2,9 +2,10 @@ import { type ChunkRef, chunkId, type Link, type Transport } from '@shoal/schedu
 import { chunkBytes, expectSameBytes } from '@shoal/scheduler/testing/contract/chunk-store'
 import { afterEach, expect, test } from 'vitest'
 import { limits } from '../limits.ts'
+import { concat } from '../membership/bytes.ts'
 import { createTestWorld, type JoinOptions, type TestPeer, type TestWorld } from '../membership/testing.ts'
 import { packBody } from '../wire/body.ts'
-import { writePiece } from '../wire/control.ts'
+import { writePieceHead } from '../wire/control.ts'
 import { encodeFrame, frameTypes } from '../wire/frames.ts'
 
 const open: { readonly world: TestWorld; readonly peers: TestPeer[] }[] = []
@@ -140,7 +141,7 @@ test('[65] crafted frames about chunks are refused, and the peer goes on', async
   expect(await refused(pieceWanted, new Uint8Array(0))).toEqual(['E_DECODE'])
   expect(await refused(piece, new Uint8Array(4))).toEqual(['E_SCHEMA'])
   expect(await refused(piece, Uint8Array.of(0, 0, 0, 1, 2))).toEqual(['E_SCHEMA'])
-  expect(await refused(piece, writePiece(77, chunkBytes(100)))).toEqual(['E_CHUNK_REF'])
+  expect(await refused(piece, concat([writePieceHead(77, true), chunkBytes(100)]))).toEqual(['E_CHUNK_REF'])
   expect(a.room.chunks.stats.movedOutBytes).toBe(0)
   expectSameBytes(await settle(world, b.room.chunks.fetch(ref, [a.self])), chunkBytes(2 * mebibyte))
 })

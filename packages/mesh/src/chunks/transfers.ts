@@ -8,6 +8,7 @@ import {
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { sha256 } from '../membership/crypto.ts'
+import { giveBody } from '../wire/piece-bodies.ts'
 import { hashBytes, isHashList, isPiece, isSameChunk, pieceCount, pieceSize, refError } from './pieces.ts'
 import type { Draft } from './shelf.ts'
 
@@ -328,6 +329,8 @@ class PieceTransfers implements Transfers {
       // The disk failed, or memory did.
       this.#fail(transfer, error)
       this.#settled(asked)
+    } finally {
+      giveBody(bytes)
     }
   }
 

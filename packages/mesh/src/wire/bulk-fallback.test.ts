@@ -2,10 +2,10 @@ import { expect, test } from 'vitest'
 import { limits } from '../limits.ts'
 import { createTestClock } from '../membership/testing.ts'
 import { packBody } from './body.ts'
-import { chunkBytes, createBudget, createIntake, encodeChunk } from './chunks.ts'
+import { chunkBytes, createBudget, createIntake } from './chunks.ts'
 import { emptyBody } from './control.ts'
 import { frameTypes } from './frames.ts'
-import { bodyOf, createEnds, type Ends } from './testing.ts'
+import { bodyOf, chunkOf, createEnds, type Ends } from './testing.ts'
 
 const type = frameTypes.replica
 
@@ -151,9 +151,9 @@ test('who sends without credit while memory is short is cut off: E_LIMIT', async
   left.control.onClose(() => {
     isClosed = true
   })
-  const whole = bodyOf(4_000_000)
+  const whole = bodyOf(6_000_000)
   for (let from = 0; from < whole.length; from += chunkBytes) {
-    left.control.send(frameTypes.chunk, encodeChunk(1, type, whole, from).frame)
+    left.control.send(frameTypes.chunk, chunkOf(1, type, whole, from))
   }
   await clock.advance(1_000)
   expect(right.codes).toEqual(['E_LIMIT'])
@@ -167,7 +167,7 @@ test('a body that came whole over one link ends its half on another, and its sen
   const first = createIntake({ clock, budget, taken })
   const second = createIntake({ clock, budget, taken })
   const whole = bodyOf(2 * chunkBytes)
-  const chunk = (no: number, index: number) => encodeChunk(no, type, whole, index * chunkBytes).frame
+  const chunk = (no: number, index: number) => chunkOf(no, type, whole, index * chunkBytes)
   first.take(chunk(1, 0))
   second.take(chunk(1, 0))
   second.take(chunk(1, 1))

@@ -1,7 +1,7 @@
 import { type Clock, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { packBody } from './body.ts'
-import { type Budget, createIntake, encodeChunk, type Intake } from './chunks.ts'
+import { type Budget, createIntake, encodeChunk, type Intake, type LargeBody, sizeOf } from './chunks.ts'
 import { readCredit } from './control.ts'
 import { type FrameType, frameTypes } from './frames.ts'
 import type { Pipe } from './pipe.ts'
@@ -10,7 +10,7 @@ import type { Pipe } from './pipe.ts'
 export interface Transfer {
   readonly id: number
   readonly type: FrameType
-  readonly body: Uint8Array
+  readonly body: LargeBody
   /** Called once, when the other side has it or never will. */
   readonly onOver: () => void
   startedAt: number
@@ -106,13 +106,15 @@ class ChunkLine implements Line {
     const bufferedBytesMax = this.isControl
       ? limits.controlChunksBufferedBytesMax
       : limits.bulkBufferedBytesMax
-    while (transfer.sentBytes < transfer.body.length) {
-      if (this.#sentBytes - this.#creditedBytes >= limits.bulkWindowBytes) return false
+    const sizeBytes = sizeOf(transfer.body)
+    while (transfer.sentBytes < sizeBytes) {
+      const windowBytes = this.#isProven ? limits.bulkWindowBytes : limits.bulkFirstWindowBytes
+      if (this.#sentBytes - this.#creditedBytes >= windowBytes) return false
       // Not at the limit itself: a link tells that it drained when it was above its low watermark.
       if (link.bufferedBytes > bufferedBytesMax) return false
       if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
       const chunk = encodeChunk(transfer.id, transfer.type, transfer.body, transfer.sentBytes)
-      this.pipe.send(frameTypes.chunk, chunk.frame)
+      this.pipe.sendFrame(frameTypes.chunk, chunk.frame)
       transfer.sentBytes += chunk.bytes
       this.#sentBytes += chunk.bytes
       this.#usedAt = clock.now()
@@ -166,7 +168,8 @@ class ChunkLine implements Line {
   #keep(frame: Uint8Array): void {
     this.#kept.push(frame)
     this.#keptBytes += frame.length
-    if (this.#keptBytes > limits.heldBytesMax) this.pipe.end(overdrawnError(limits.heldBytesMax))
+    const bytesMax = limits.bulkWindowBytes + limits.bulkFirstWindowBytes
+    if (this.#keptBytes > bytesMax) this.pipe.end(overdrawnError(bytesMax))
     else if (this.#kept.length === 1) this.#options.budget.onFreed(() => this.#takeKept())
   }
 

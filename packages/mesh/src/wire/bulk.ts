@@ -1,7 +1,7 @@
 import { type Clock, type Link, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { createLine, type Line, type Transfer } from './bulk-line.ts'
-import type { Budget } from './chunks.ts'
+import { type Budget, type LargeBody, sizeOf } from './chunks.ts'
 import { type FrameType, frameTypes } from './frames.ts'
 import { createPipe, type Pipe } from './pipe.ts'
 
@@ -32,8 +32,9 @@ export interface BulkOptions {
  * across a link that broke; none is given up while the control link lives.
  */
 export interface Bulk {
-  /** @param onOver called once, when the other side has it or never will */
-  send(type: FrameType, body: Uint8Array, onOver?: () => void): void
+  send(type: FrameType, body: Uint8Array): void
+  /** As `send`, without a copy: `onOver` is called once, when the other side has the body or never will. */
+  sendLarge(type: FrameType, body: LargeBody, onOver: () => void): void
   /** Whether bodies of this type are still on their way: what comes next must follow them. */
   isBusyWith(type: FrameType): boolean
   /** Takes over a link that the other side opened and that is known to be its. */
@@ -82,7 +83,11 @@ class LinkedBulk implements Bulk {
     options.control.link.onDrain(() => this.#pump())
   }
 
-  send(type: FrameType, body: Uint8Array, onOver: () => void = () => {}): void {
+  send(type: FrameType, body: Uint8Array): void {
+    this.sendLarge(type, { head: nothing, rest: body }, () => {})
+  }
+
+  sendLarge(type: FrameType, body: LargeBody, onOver: () => void): void {
     if (this.#isClosed) {
       onOver()
       return
@@ -263,12 +268,14 @@ class LinkedBulk implements Bulk {
       if (this.#cursor > 0) this.#cursor--
       done.onOver()
       const elapsedMs = this.#options.clock.now() - done.startedAt
-      if (done.body.length >= measuredBytesMin && elapsedMs > 0) {
-        this.#options.onMeasured(done.body.length / elapsedMs)
+      const sizeBytes = sizeOf(done.body)
+      if (sizeBytes >= measuredBytesMin && elapsedMs > 0) {
+        this.#options.onMeasured(sizeBytes / elapsedMs)
       }
     }
     this.#pump()
   }
 }
 
+const nothing = new Uint8Array(0)
 const closedReader = { bytesMax: limits.helloBytesMax, framesPerS: 10, onFrame: () => {} }

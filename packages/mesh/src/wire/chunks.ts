@@ -1,6 +1,7 @@
 import { type Clock, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { type FrameType, frameHeaderBytes, frameTypes, readUint32, writeUint32 } from './frames.ts'
+import { takeBody } from './piece-bodies.ts'
 
 /** In front of each piece: transfer, index, total bytes (4 bytes each), type of the whole (1 byte). */
 export const chunkHeaderBytes = 13
@@ -17,20 +18,40 @@ const largeTypes: ReadonlySet<number> = new Set([
   frameTypes.piece,
 ])
 
-/** Builds the body of the chunk frame that starts at `from`; `bytes` is what it carries. */
+/** A large body in two parts, so that what is large need not be copied to stand behind what is small. */
+export interface LargeBody {
+  /** Shorter than the first piece. */
+  readonly head: Uint8Array
+  readonly rest: Uint8Array
+}
+
+export function sizeOf({ head, rest }: LargeBody): number {
+  return head.length + rest.length
+}
+
+/**
+ * Builds the chunk frame of what starts at `from`, with room for the frame's own header in front; `bytes` is
+ * what it carries. The only copy on the way out.
+ */
 export function encodeChunk(
   transfer: number,
   type: FrameType,
-  whole: Uint8Array,
+  whole: LargeBody,
   from: number,
 ): { readonly frame: Uint8Array; readonly bytes: number } {
-  const bytes = Math.min(chunkBytes, whole.length - from)
-  const frame = new Uint8Array(chunkHeaderBytes + bytes)
-  writeUint32(frame, 0, transfer)
-  writeUint32(frame, 4, from / chunkBytes)
-  writeUint32(frame, 8, whole.length)
-  frame[12] = type
-  frame.set(whole.subarray(from, from + bytes), chunkHeaderBytes)
+  const total = sizeOf(whole)
+  const bytes = Math.min(chunkBytes, total - from)
+  const frame = new Uint8Array(frameHeaderBytes + chunkHeaderBytes + bytes)
+  const header = frame.subarray(frameHeaderBytes)
+  writeUint32(header, 0, transfer)
+  writeUint32(header, 4, from / chunkBytes)
+  writeUint32(header, 8, total)
+  header[12] = type
+  const { head, rest } = whole
+  const headBytes = from === 0 ? head.length : 0
+  if (headBytes > 0) header.set(head, chunkHeaderBytes)
+  const restFrom = from + headBytes - head.length
+  header.set(rest.subarray(restFrom, restFrom + bytes - headBytes), chunkHeaderBytes + headBytes)
   return { frame, bytes }
 }
 
@@ -160,7 +181,7 @@ class ChunkIntake implements Intake {
 
   creditDue(): number | null {
     const isDue =
-      this.#receivedBytes - this.#creditedBytes >= limits.bulkWindowBytes / 4 ||
+      this.#receivedBytes - this.#creditedBytes >= limits.bulkFirstWindowBytes / 2 ||
       (this.#taken.lastTransfer !== this.#toldTransfer && this.#assembly === null)
     if (!isDue) return null
     this.#toldTransfer = this.#taken.lastTransfer
@@ -202,7 +223,7 @@ class ChunkIntake implements Intake {
     this.#assembly = {
       transfer: chunk.transfer,
       type: chunk.type,
-      body: new Uint8Array(chunk.total),
+      body: takeBody(chunk.total),
       gotBytes: 0,
       at: this.#clock.now(),
     }

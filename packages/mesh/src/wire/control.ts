@@ -142,14 +142,14 @@ export function readWantedPiece(body: Uint8Array): Wanted {
 }
 
 /** In front of a piece: the number of its request, and whether it is here. */
-const pieceHeaderBytes = 5
+export const pieceHeaderBytes = 5
 
-export function writePiece(request: number, bytes: Uint8Array | null): Uint8Array {
-  const body = new Uint8Array(pieceHeaderBytes + (bytes?.length ?? 0))
-  writeUint32(body, 0, request)
-  body[4] = bytes === null ? 0 : 1
-  if (bytes !== null) body.set(bytes, pieceHeaderBytes)
-  return body
+/** What stands in front of a piece's bytes. */
+export function writePieceHead(request: number, isHere: boolean): Uint8Array {
+  const head = new Uint8Array(pieceHeaderBytes)
+  writeUint32(head, 0, request)
+  head[4] = isHere ? 1 : 0
+  return head
 }
 
 export function readPiece(body: Uint8Array): { readonly request: number; readonly bytes: Uint8Array | null } {

@@ -65,10 +65,15 @@ const knownTypes: ReadonlySet<number> = new Set(Object.values(frameTypes))
 /** Builds a frame: 1 byte version, 1 byte type, 4 bytes sequence (big endian), body. */
 export function encodeFrame(type: FrameType, seq: number, body: Uint8Array): Uint8Array {
   const frame = new Uint8Array(frameHeaderBytes + body.length)
+  frame.set(body, frameHeaderBytes)
+  return writeFrameHeader(frame, type, seq)
+}
+
+/** Completes a frame whose body is there, behind room for the header. */
+export function writeFrameHeader(frame: Uint8Array, type: FrameType, seq: number): Uint8Array {
   frame[0] = protocol.max
   frame[1] = type
   writeUint32(frame, 2, seq)
-  frame.set(body, frameHeaderBytes)
   return frame
 }
 

@@ -1,7 +1,7 @@
 import { type Clock, type CloseReason, type Link, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { packBody } from './body.ts'
-import { decodeFrame, encodeFrame, type FrameType, frameTypes, readSeq } from './frames.ts'
+import { decodeFrame, encodeFrame, type FrameType, frameTypes, readSeq, writeFrameHeader } from './frames.ts'
 import { fitText } from './validate.ts'
 
 /** Who reads the frames of a pipe, and what it lets through. */
@@ -28,6 +28,8 @@ export interface PipeOptions {
 export interface Pipe {
   readonly link: Link
   send(type: FrameType, body: Uint8Array): void
+  /** Sends a frame that has room for its header in front of its body. */
+  sendFrame(type: FrameType, frame: Uint8Array): void
   setReader(reader: PipeReader): void
   /** Keeps what arrives, unread, until `release`. */
   hold(): void
@@ -76,6 +78,11 @@ class LinkPipe implements Pipe {
 
   send(type: FrameType, body: Uint8Array): void {
     this.link.send(encodeFrame(type, this.#sent, body))
+    this.#sent = (this.#sent + 1) >>> 0
+  }
+
+  sendFrame(type: FrameType, frame: Uint8Array): void {
+    this.link.send(writeFrameHeader(frame, type, this.#sent))
     this.#sent = (this.#sent + 1) >>> 0
   }
 

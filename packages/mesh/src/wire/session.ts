@@ -9,6 +9,7 @@ import {
 } from '@shoal/scheduler'
 import type { Wanted } from '../chunks/transfers.ts'
 import { limits } from '../limits.ts'
+import { concat } from '../membership/bytes.ts'
 import { packMessages } from './batch.ts'
 import { packBody, unpackBody } from './body.ts'
 import type { Bulk } from './bulk.ts'
@@ -29,7 +30,7 @@ import {
   readWantedPiece,
   writeOperation,
   writePeers,
-  writePiece,
+  writePieceHead,
   writeTicket,
   writeWantedPiece,
 } from './control.ts'
@@ -100,6 +101,8 @@ export interface Session {
   close(): void
 }
 
+/** No bytes at all. */
+const emptyBytes = new Uint8Array(0)
 /** How long a commit may wait for company: far below the time after which results are told again. */
 const commitDelayMs = 20
 
@@ -156,7 +159,15 @@ export function createSession(options: SessionOptions): Session {
     sendOperation: (request, text) => outgoing.send(frameTypes.operation, writeOperation(request, text)),
     wantPiece: (wanted) => now(frameTypes.pieceWanted, writeWantedPiece(wanted)),
     sendPiece: (request, bytes) =>
-      new Promise((resolve) => outgoing.send(frameTypes.piece, writePiece(request, bytes), resolve)),
+      new Promise((resolve) => {
+        const head = writePieceHead(request, bytes !== null)
+        if (bytes !== null && bytes.length > limits.bulkFromBytes) {
+          bulk.sendLarge(frameTypes.piece, { head, rest: bytes }, resolve)
+          return
+        }
+        outgoing.send(frameTypes.piece, concat([head, bytes ?? emptyBytes]))
+        resolve()
+      }),
     sendTicket: (ticket) => now(frameTypes.bulkOpen, writeTicket(ticket)),
     goodbye() {
       outbox.flush()
@@ -313,8 +324,7 @@ export function createIncoming(options: {
 
 /** Our queue in front of the link: what it cannot take at once waits here, never in the link. */
 function createOutgoing(options: SessionOptions): {
-  /** @param onOver called once, when the body needs no more memory here */
-  send(type: FrameType, body: Uint8Array, onOver?: () => void): void
+  send(type: FrameType, body: Uint8Array): void
   pump(): void
 } {
   const { pipe, bulk, handlers } = options
@@ -341,7 +351,7 @@ function createOutgoing(options: SessionOptions): {
 
   return {
     pump,
-    send(type, body, onOver = () => {}) {
+    send(type, body) {
       if (body.length > limits.messageBytesMax) {
         const text = `Cannot send a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${body.length}`
         return handlers.onUnsent(new ShoalError('E_TOO_LARGE', text))
@@ -351,9 +361,8 @@ function createOutgoing(options: SessionOptions): {
       const mustFollow = isOrdered && bulk.isBusyWith(type)
       if (body.length > limits.bulkFromBytes || mustFollow) {
         if (isOrdered && isQueued(type)) drainTo(bulk, type)
-        return bulk.send(type, body, onOver)
+        return bulk.send(type, body)
       }
-      onOver()
       queue.push({ type, body })
       queuedBytes += body.length
       pump()

@@ -4,8 +4,8 @@ import type { TestClock } from '../membership/testing.ts'
 import { createLinkPair } from '../transport/memory.ts'
 import { type Bulk, createBulk } from './bulk.ts'
 import { type BulkDoor, createBulkDoor } from './bulk-door.ts'
-import { type Budget, createBudget } from './chunks.ts'
-import { frameTypes } from './frames.ts'
+import { type Budget, createBudget, encodeChunk } from './chunks.ts'
+import { type FrameType, frameHeaderBytes, frameTypes } from './frames.ts'
 import { createPipe, type Pipe } from './pipe.ts'
 
 const ignore = (): void => {}
@@ -139,4 +139,10 @@ function slowed(clock: TestClock, link: Link, bytesPerMs: number): Link {
     bufferedBytes: { get: () => queuedBytes },
     onDrain: { value: (listener: () => void) => void drains.push(listener) },
   })
+}
+
+/** The body of the chunk frame that carries what of `whole` starts at `from`. */
+export function chunkOf(transfer: number, type: FrameType, whole: Uint8Array, from: number): Uint8Array {
+  const { frame } = encodeChunk(transfer, type, { head: new Uint8Array(0), rest: whole }, from)
+  return frame.subarray(frameHeaderBytes)
 }
