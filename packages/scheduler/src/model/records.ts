@@ -19,7 +19,7 @@ export type ReplicatedRecord =
   | { readonly type: 'claim'; readonly by: PeerId; readonly job: JobId; readonly epoch: number }
   | { readonly type: 'ended'; readonly by: PeerId; readonly job: JobId }
   | { readonly type: 'service'; readonly by: PeerId; readonly spec: ServiceSpec }
-  /** Written by the host. */
+  /** Written by the host, and by whoever found it decided. */
   | {
       readonly type: 'service-claim'
       readonly by: PeerId

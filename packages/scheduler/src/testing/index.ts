@@ -24,6 +24,9 @@ export {
   type SimReplicaOptions,
 } from './sim/replica.ts'
 export { createRng, hashText, mix, type SimRng } from './sim/rng.ts'
+export { checkHistory, type SeenCall } from './sim/services/history.ts'
+export type { ServiceWorldKind } from './sim/services/plan.ts'
+export { runServiceWorld, type ServiceSimOptions, type ServiceSimReport } from './sim/services/world.ts'
 export type { SimMode, WorldShape } from './sim/shape.ts'
 export { createSimDisk, type SimDisk, type SimStore, type StoreFaults } from './sim/store.ts'
 export type { SimAction } from './sim/workload.ts'

@@ -158,6 +158,10 @@ export function onAccepted(
   const { next } = bid
   const told = new Set([...bid.claim.voters, ...next.voters].map((voter) => voter.peer))
   if (next.end !== null) writeEnd(ctx, service, next.epoch, next.end)
+  // Completed for another peer, which may be gone by now: then nobody else would write it.
+  else if (next.host !== ctx.state.self) {
+    ctx.write({ type: 'service-claim', by: ctx.state.self, service: service.id, claim: next })
+  }
   learnClaim(ctx, service, next)
   told.delete(ctx.state.self)
   for (const peer of told) tellClaim(ctx, peer, service)

@@ -48,8 +48,18 @@ export function addOrder(
 
 function expectAnswer(ctx: StepContext, service: ServiceState): void {
   const { now, config } = ctx.state
-  if (service.claim === null && service.unknownSince === 0) service.unknownSince = now
-  armTick(ctx, service, now + (service.claim === null ? config.ownerUnseenMs : config.auditMs))
+  if (service.claim === null && service.unknownSince === 0) {
+    service.unknownSince = now
+    askAround(ctx, service)
+  }
+  armTick(ctx, service, now + (service.claim === null ? config.serviceRetryMs : config.auditMs))
+}
+
+/** Members that know the service say who hosts it: a handle may be here before the documents are. */
+function askAround(ctx: StepContext, service: ServiceState): void {
+  for (const { id, role } of ctx.state.peers.values()) {
+    if (role === 'member' && id !== ctx.state.self) say(ctx, id, service, { type: 'unknown' })
+  }
 }
 
 /** Sends at the end of a step what this peer calls. */
@@ -115,9 +125,13 @@ export function auditCalls(ctx: StepContext, service: ServiceState): void {
   const { now, config, peers } = ctx.state
   const { calls, orders, claim, id } = service
   if (calls.size === 0 && orders.size === 0) return
-  armTick(ctx, service, now + (orders.size > 0 ? config.serviceRetryMs : config.auditMs))
+  const isSoon = orders.size > 0 || claim === null
+  armTick(ctx, service, now + (isSoon ? config.serviceRetryMs : config.auditMs))
   if (claim === null) {
-    if (now - service.unknownSince < config.ownerUnseenMs) return
+    if (now - service.unknownSince < config.ownerUnseenMs) {
+      askAround(ctx, service)
+      return
+    }
     const error = errorRecord('E_NO_SERVICE', `Cannot reach service "${id}" as nobody here knows it`)
     fail(ctx, service, [...calls.values()], error)
     failOrders(ctx, service, () => true, error)

@@ -4,7 +4,7 @@ import type { ServiceClaim, ServiceEnd, ServiceSpec } from '../../model/service.
 import type { StepContext } from '../context.ts'
 import { failCalls, resendCalls, settleOrders } from './caller.ts'
 import { act, closeHosted, renewed } from './host.ts'
-import { armTick, say } from './say.ts'
+import { armTick, tellClaim } from './say.ts'
 import { isHostHere, type ServiceState, serviceOf } from './state.ts'
 
 type ServiceRecord = Extract<
@@ -106,10 +106,10 @@ export function learnEnd(ctx: StepContext, service: ServiceState, epoch: number,
   failCalls(ctx, service)
 }
 
-/** Somebody who was taken for the host, or a voter, knows nothing of it: that start of it is gone. */
+/** Somebody knows nothing of the service: who was taken for its host is another start; others are told who is. */
 export function onUnknown(ctx: StepContext, from: PeerId, service: ServiceState): void {
   if (service.claim?.host === from && service.hostGone === null) {
     service.hostGone = { cause: 'dead', at: ctx.state.now }
     armTick(ctx, service, ctx.state.now)
-  } else if (service.claim !== null) say(ctx, from, service, { type: 'claimed', claim: service.claim })
+  } else if (service.claim !== null || service.ended !== null) tellClaim(ctx, from, service)
 }

@@ -90,6 +90,7 @@ export function closeHosted(ctx: StepContext, service: ServiceState): void {
   service.hosted = null
   ctx.state.services.byInstance.delete(hosted.instance)
   ctx.emit({ type: 'close-service', instance: hosted.instance })
+  touch(ctx, service)
 }
 
 function sessionOf({ sessions }: Hosted, caller: CallerId): Session {

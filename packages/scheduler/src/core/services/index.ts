@@ -106,6 +106,8 @@ function onSnapshot(
 }
 
 export function onMessage(ctx: StepContext, from: PeerId, id: ServiceId, message: ServiceMessage): void {
+  const isMember = ctx.state.peers.get(from)?.role === 'member'
+  if (!isMember && message.type !== 'call' && message.type !== 'unknown') return
   const service = serviceOf(ctx.state.services, id)
   switch (message.type) {
     case 'call':

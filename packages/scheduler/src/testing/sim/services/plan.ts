@@ -13,7 +13,7 @@ export type ServiceWorldKind = 'chaos' | 'gentle'
 export type ServiceFault =
   | { readonly type: 'crash' | 'leave' | 'worker' }
   | { readonly type: 'restart' | 'pause' | 'clog'; readonly forMs: number }
-  | { readonly type: 'partition'; readonly forMs: number; readonly isOneWay: boolean }
+  | { readonly type: 'partition'; readonly forMs: number; readonly kind: 'halves' | 'bridge' | 'one-way' }
   | { readonly type: 'migrate' }
 
 export interface ServicePlan {
@@ -54,7 +54,9 @@ export function makePlan(rng: SimRng, kind: ServiceWorldKind): ServicePlan {
 function makeFault(rng: SimRng, kind: ServiceWorldKind): ServiceFault {
   const forMs = rng.pick([200, 1400, 2900, 3300, 6000]) * rng.between(0.8, 1.2)
   const dice = rng.next()
-  if (kind === 'chaos' && dice < 0.35) return { type: 'partition', forMs, isOneWay: rng.chance(0.25) }
+  if (kind === 'chaos' && dice < 0.35) {
+    return { type: 'partition', forMs, kind: rng.pick(['halves', 'bridge', 'one-way'] as const) }
+  }
   if (kind === 'chaos' && dice < 0.45) return { type: 'clog', forMs: Math.min(forMs, 3300) }
   if (dice < 0.55) return { type: 'crash' }
   if (dice < 0.68) return { type: 'restart', forMs }

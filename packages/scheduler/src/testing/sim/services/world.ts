@@ -380,23 +380,24 @@ function strike(world: World, peer: Peer, fault: ServiceFault): void {
   }
 }
 
+/** Cuts the room in two, in both directions or in one; over a bridge, which is not this peer, both sides reach one. */
 function cut(
   { loop, net, plan, rng }: World,
   peer: Peer,
-  { forMs, isOneWay }: Extract<ServiceFault, { type: 'partition' }>,
+  { forMs, kind }: Extract<ServiceFault, { type: 'partition' }>,
 ): void {
-  const others = rng
-    .shuffled(Array.from({ length: plan.members }, (_, index) => index))
-    .filter((at) => at !== peer.index)
-  const left = [peer.index, ...others.slice(0, rng.int(others.length))]
-  const right = others.filter((index) => !left.includes(index))
+  const all = rng.shuffled(Array.from({ length: plan.members }, (_, index) => index))
+  const others = all.filter((index) => index !== peer.index)
+  const bridge = kind === 'bridge' ? others.pop() : undefined
+  const left = [peer.index, ...others.slice(0, rng.int(Math.max(1, others.length)))]
+  const right = others.filter((index) => !left.includes(index) && index !== bridge)
   for (const from of left) {
     for (const to of right) {
       net.cut(from, to)
-      if (!isOneWay) net.cut(to, from)
+      if (kind !== 'one-way') net.cut(to, from)
       loop.at(loop.now() + forMs, null, () => {
         net.mend(from, to)
-        if (!isOneWay) net.mend(to, from)
+        if (kind !== 'one-way') net.mend(to, from)
       })
     }
   }
