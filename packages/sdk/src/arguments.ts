@@ -1,19 +1,30 @@
-import { errorRecord, type Need, noNeeds, type Outcome, ShoalError, taskIdOf } from '@shoal/scheduler'
+import {
+  type ChunkNeed,
+  ChunkPayload,
+  errorRecord,
+  type Need,
+  noNeeds,
+  type Outcome,
+  ShoalError,
+  taskIdOf,
+} from '@shoal/scheduler'
+import { ChunkHandle } from './chunk.ts'
 import { TaskHandle } from './task.ts'
 import type { Task } from './types.ts'
 
 /** Arguments with their tasks taken out: each is a value by now, or a need. */
 export interface LinkedArguments {
   readonly needs: readonly Need[]
+  readonly chunks: readonly ChunkNeed[]
   /** How the new task has ended already, as an input of it has failed; else `null`. */
   readonly early: Outcome | null
 }
 
-const plain: LinkedArguments = Object.freeze({ needs: noNeeds, early: null })
+const plain: LinkedArguments = Object.freeze({ needs: noNeeds, chunks: [], early: null })
 
 /**
- * Replaces the tasks among `args` (in place): by their values where they are done, else by a need.
- * Only the arguments themselves are looked at; a task inside an object stays a handle.
+ * Replaces the tasks and chunks among `args` (in place): tasks that are done by their values, else by a need,
+ * chunks by references. Only the arguments themselves are looked at; what lies inside an object stays a handle.
  * @param space the mesh's own; tasks of another one cannot meet its tasks
  * @throws ShoalError `E_FOREIGN_TASK` for a task of another mesh
  */
@@ -22,8 +33,9 @@ export function linkArguments(
   after: readonly Task<unknown>[],
   space: string,
 ): LinkedArguments {
-  if (after.length === 0 && !hasTask(args)) return plain
+  if (after.length === 0 && !hasHandle(args)) return plain
   const needs: Need[] = []
+  const chunks: ChunkNeed[] = []
   let early: Outcome | null = null
   const link = (task: TaskHandle<unknown>, index: number): unknown => {
     const { outcome } = task
@@ -31,28 +43,46 @@ export function linkArguments(
       needs.push({ index, task: neededRef(task, space) })
       return undefined
     }
-    if (outcome.status === 'done') return index < 0 ? undefined : task.book.keeper.read(outcome.value)
+    if (outcome.status === 'done') {
+      if (index < 0) return undefined
+      if (!(outcome.value instanceof ChunkPayload)) return task.book.keeper.read(outcome.value)
+      assertSpace(task.id, task.book.keeper.space, space)
+      chunks.push({ index, chunk: outcome.value })
+      return undefined
+    }
     early ??= outcomeOfBadInput(task, outcome)
     return undefined
   }
   args.forEach((arg, index) => {
     if (arg instanceof TaskHandle) args[index] = link(arg, index)
+    if (!(arg instanceof ChunkHandle)) return
+    assertSpace(arg.id, arg.space, space)
+    chunks.push({ index, chunk: arg.payload })
+    args[index] = undefined
   })
   for (const task of after) if (task instanceof TaskHandle) link(task, -1)
-  return { needs, early }
+  return { needs, chunks, early }
 }
 
 /** Asked for every task: a loop makes nothing. */
-function hasTask(args: readonly unknown[]): boolean {
-  for (let index = 0; index < args.length; index++) if (args[index] instanceof TaskHandle) return true
+function hasHandle(args: readonly unknown[]): boolean {
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index]
+    if (arg instanceof TaskHandle || arg instanceof ChunkHandle) return true
+  }
   return false
 }
 
 function neededRef(task: TaskHandle<unknown>, space: string): Need['task'] {
-  if (task.book.keeper.space === space) return task.ref
+  assertSpace(task.id, task.book.keeper.space, space)
+  return task.ref
+}
+
+function assertSpace(id: string, found: string, space: string): void {
+  if (found === space) return
   throw new ShoalError(
     'E_FOREIGN_TASK',
-    `Cannot use task "${task.id}" as an input as it must belong to the same room: current value is of another mesh`,
+    `Cannot use "${id}" as an input as it must belong to the same room: current value is of another mesh`,
   )
 }
 

@@ -86,7 +86,7 @@ function iterate<T>(handles: readonly TaskHandle<T>[]): AsyncIterator<Completed<
         })
       }
       const index = ended[position] as number
-      return { done: false, value: completedOf(index, handles[index] as TaskHandle<T>) }
+      return { done: false, value: await completedOf(index, handles[index] as TaskHandle<T>) }
     },
   }
 }

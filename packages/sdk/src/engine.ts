@@ -1,22 +1,26 @@
 import {
+  type ChunkNeed,
+  ChunkPayload,
   type Clock,
   defaultScope,
   type JobId,
+  type Need,
   nestedBase,
   type OperationStore,
   type Outcome,
-  PackedPayload,
   type Payload,
   type PeerRole,
   parseTaskId,
   type Runtime,
   type ServiceId,
   ShoalError,
+  type TaskOptionsRecord,
   type TaskRef,
   type TaskSpec,
   type TaskStatus,
 } from '@shoal/scheduler'
 import { linkArguments } from './arguments.ts'
+import { ChunkBook, type PackedArguments } from './chunk-book.ts'
 import { createHandleCodec } from './handles.ts'
 import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
@@ -27,14 +31,13 @@ import { ServiceBook } from './service-book.ts'
 import { createSession, type Session } from './session.ts'
 import { TaskHandle } from './task.ts'
 import { GroupHandle } from './task-group.ts'
-import type { MapOptions } from './types.ts'
+import type { Chunk, MapOptions } from './types.ts'
 import {
   errorToRecord,
   type HandleCodec,
+  type HandleRef,
   isCloneSafe,
   LiveItems,
-  LivePayload,
-  packShared,
   payloadValue,
   type Row,
   registerHandleCodec,
@@ -78,6 +81,7 @@ export class Engine implements BookKeeper {
   readonly space: string
   readonly runtime: Runtime
   readonly services: ServiceBook
+  readonly chunks: ChunkBook
   readonly #parts: EngineParts
   readonly #codec: HandleCodec
   readonly #session: Session
@@ -102,9 +106,8 @@ export class Engine implements BookKeeper {
     this.runtime = parts.runtime
     this.space = parts.room ?? `local-${++enginesMade}`
     this.#idPrefix = `${parts.runtime.self.slice(0, 6)}-${randomText(8)}`
-    this.#codec = createHandleCodec((ref) =>
-      'service' in ref ? this.services.handle(ref.service as ServiceId) : this.task(ref),
-    )
+    this.#codec = createHandleCodec((ref) => this.#handleOf(ref))
+    this.chunks = new ChunkBook(parts.runtime, this.space, this.#codec, () => this.#session.flush())
     this.services = new ServiceBook({
       ...parts,
       newId: () => `${this.#idPrefix}-s${(this.#servicesMade++).toString(36)}`,
@@ -114,6 +117,7 @@ export class Engine implements BookKeeper {
     this.#unsent = new JobBook(this, this.#newJobId(), 'not sent', true)
     this.#session = createSession({
       runtime: parts.runtime,
+      chunks: this.chunks,
       clock: parts.clock,
       openBook: (name) => this.#openBook(this.#newJobId(), name, true),
       closeBook: (book) => this.#dropIfIdle(book, true),
@@ -140,25 +144,18 @@ export class Engine implements BookKeeper {
     this.#assertMaySpawn()
     const operation = toOperation(spawnable)
     const options = view.optionsFor(operation)
-    const { needs, early } = linkArguments(args, options.after, this.space)
+    const { needs, chunks, early } = linkArguments(args, options.after, this.space)
     const name = options.record.name ?? operation.name
     const aborted = options.signal?.reason() ?? null
     const unsent = aborted === null ? early : cancelled(aborted)
-    const payload = unsent ?? this.#pack(args)
-    if ('status' in payload) return this.#unsentTask(name, payload)
+    const packed = unsent ?? this.#pack(args)
+    if ('status' in packed) return this.#unsentTask(name, packed)
     this.#addOperation(operation)
     const book = this.#session.open()
     const no = this.#session.number()
     const handle = new TaskHandle<unknown>(book, no, name)
     book.add(handle)
-    this.#session.submit({
-      no,
-      operation: operation.record.hash,
-      args: payload,
-      needs,
-      options: options.record,
-      parent: null,
-    })
+    this.#session.submit(specOf(no, operation, packed, needs, chunks, options.record))
     options.signal?.add(handle)
     view.note(handle)
     return handle
@@ -182,18 +179,10 @@ export class Engine implements BookKeeper {
     let total = 0
     for (const item of row) {
       const args = [item]
-      const { needs, early } = linkArguments(args, options.after, this.space)
-      const payload = (aborted === null ? early : cancelled(aborted)) ?? this.#pack(args)
-      if ('status' in payload) ended.push({ index: total, outcome: payload })
-      else
-        specs.push({
-          no: specs.length,
-          operation: operation.record.hash,
-          args: payload,
-          needs,
-          options: options.record,
-          parent: null,
-        })
+      const { needs, chunks, early } = linkArguments(args, options.after, this.space)
+      const packed = (aborted === null ? early : cancelled(aborted)) ?? this.#pack(args)
+      if ('status' in packed) ended.push({ index: total, outcome: packed })
+      else specs.push(specOf(specs.length, operation, packed, needs, chunks, options.record))
       total++
     }
     const group = this.#openGroup(name, specs, total, ended)
@@ -280,7 +269,7 @@ export class Engine implements BookKeeper {
 
   cancel(job: JobId, nos: readonly number[] | null, reason: string): void {
     this.#session.flush()
-    this.runtime.cancel(job, nos, reason)
+    this.chunks.after(job, () => this.runtime.cancel(job, nos, reason))
   }
 
   async durable(job: JobId): Promise<void> {
@@ -314,7 +303,25 @@ export class Engine implements BookKeeper {
     return this.#named.name
   }
 
+  openChunk(payload: ChunkPayload): Chunk<unknown> {
+    return this.chunks.open(payload)
+  }
+
+  putChunk(payload: Payload): Promise<Chunk<unknown>> {
+    return this.chunks.putBytes(payload.pack())
+  }
+
+  /**
+   * Puts a value on this peer.
+   * @throws ShoalError `E_FORBIDDEN`, `E_CLOSED`, `E_NOT_SERIALIZABLE`, `E_TOO_LARGE`, `E_QUOTA`
+   */
+  async put(value: unknown): Promise<Chunk<unknown>> {
+    this.#assertMaySpawn('put a value')
+    return this.chunks.put(value)
+  }
+
   read(payload: Payload): unknown {
+    if (payload instanceof ChunkPayload) return this.chunks.fetchChunk(payload)
     return payloadValue(payload, this.#codec)
   }
 
@@ -341,23 +348,24 @@ export class Engine implements BookKeeper {
     return spec.options.name ?? this.#parts.operations.get(spec.operation)?.name ?? null
   }
 
-  #assertMaySpawn(): void {
+  #handleOf(ref: HandleRef): unknown {
+    if (ref instanceof ChunkPayload) return this.chunks.open(ref)
+    return 'service' in ref ? this.services.handle(ref.service as ServiceId) : this.task(ref)
+  }
+
+  #assertMaySpawn(what = 'spawn a task'): void {
     if (this.#isClosed)
-      throw new ShoalError(
-        'E_CLOSED',
-        'Cannot spawn a task as the mesh must be open: current value is closed',
-      )
+      throw new ShoalError('E_CLOSED', `Cannot ${what} as the mesh must be open: current value is closed`)
     if (this.#parts.role !== 'contributor') return
     throw new ShoalError(
       'E_FORBIDDEN',
-      'Cannot spawn a task as this peer must be a member (join with a member invite): current value is contributor',
+      `Cannot ${what} as this peer must be a member (join with a member invite): current value is contributor`,
     )
   }
 
-  #pack(args: unknown[]): Payload | Outcome {
-    if (this.#parts.room === null) return new LivePayload(args)
+  #pack(args: unknown[]): PackedArguments | Outcome {
     try {
-      return new PackedPayload(packShared(args))
+      return this.chunks.pack(args, this.#parts.room === null)
     } catch (error) {
       const origin = { job: this.#unsent.id, no: this.#unsentMade }
       return { status: 'failed', error: errorToRecord(error), origin, attempts: 0, peer: null }
@@ -397,8 +405,8 @@ export class Engine implements BookKeeper {
     }
     book.follow(group)
     this.#session.flush()
-    this.runtime.submit(book.id, name, specs)
-    this.runtime.seal(book.id)
+    this.chunks.submit(book.id, name, specs)
+    this.chunks.after(book.id, () => this.runtime.seal(book.id))
     return group
   }
 
@@ -469,6 +477,19 @@ export class Engine implements BookKeeper {
     open.loseInterest()
     this.#open.delete(job)
   }
+}
+
+function specOf(
+  no: number,
+  operation: AnyOperation,
+  { payload, nested }: PackedArguments,
+  needs: readonly Need[],
+  linked: readonly ChunkNeed[],
+  options: TaskOptionsRecord,
+): TaskSpec {
+  const spec = { no, operation: operation.record.hash, args: payload, needs, options, parent: null }
+  if (linked.length === 0 && nested.length === 0) return spec
+  return { ...spec, chunks: [...linked, ...nested.map((chunk) => ({ index: -1, chunk }))] }
 }
 
 /** For packing only: which mesh reads the reference is not known there. */

@@ -1,3 +1,4 @@
+import { ChunkHandle } from './chunk.ts'
 import { TaskHandle } from './task.ts'
 import type { HandleCodec, HandleRef } from './values/index.ts'
 
@@ -14,8 +15,9 @@ export function rememberService(handle: object, id: string): void {
  */
 export function createHandleCodec(fromRef: (ref: HandleRef) => unknown): HandleCodec {
   return {
-    isHandle: (value) => value instanceof TaskHandle || services.has(value),
+    isHandle: (value) => value instanceof TaskHandle || value instanceof ChunkHandle || services.has(value),
     toRef(handle) {
+      if (handle instanceof ChunkHandle) return handle.payload
       const service = services.get(handle)
       return service === undefined ? (handle as TaskHandle<unknown>).ref : { service }
     },

@@ -1,4 +1,5 @@
 import {
+  type ChunkPayload,
   type JobId,
   nestedBase,
   type Outcome,
@@ -8,6 +9,7 @@ import {
   taskIdOf,
 } from '@shoal/scheduler'
 import type { TaskHandle } from './task.ts'
+import type { Chunk } from './types.ts'
 
 /** What the books of jobs need from the mesh they belong to. */
 export interface BookKeeper {
@@ -22,8 +24,11 @@ export interface BookKeeper {
   peerLabel(peer: string): string
   /** A task's name for people; `null` when this peer does not know the task. */
   taskName(job: JobId, no: number): string | null
-  /** The value that a payload carries, with handles of this mesh in it. */
+  /** The value that a payload carries, with handles of this mesh in it; the promise of one that is a chunk. */
   read(payload: Payload): unknown
+  /** A handle to the value as a chunk. */
+  openChunk(payload: ChunkPayload): Chunk<unknown>
+  putChunk(payload: Payload): Promise<Chunk<unknown>>
 }
 
 /** Somebody who follows a whole job. */

@@ -107,6 +107,7 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     serviceHost: services,
     network,
     replica,
+    chunks: room.chunks,
     onBug: reportBug,
   })
   return openMesh({

@@ -7,6 +7,7 @@ import {
   ShoalError,
 } from '@shoal/scheduler'
 import { createTaskInterest } from './interest.ts'
+import { createLocalChunks } from './local-chunks.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions } from './mesh-options.ts'
 import { openPeerHost } from './peer-host.ts'
@@ -47,6 +48,9 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     serviceHost: services,
     network: null,
     replica: null,
+    chunks: createLocalChunks(self),
+    // Values of one process stay as they are.
+    config: { chunkFromBytes: Number.POSITIVE_INFINITY },
     onBug: reportBug,
   })
   const mesh = openMesh({

@@ -7,7 +7,7 @@ import { checkMapOptions } from './options.ts'
 import type { ServiceSlots, WorkerHost } from './processors/index.ts'
 import { endOfTurn } from './runtime-parts.ts'
 import type { TaskHandle } from './task.ts'
-import type { Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
+import type { Chunk, Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
 import { createView, type View, type Waitable } from './view.ts'
 
 /** Longest wait for services to move before this peer goes, in milliseconds. */
@@ -96,6 +96,8 @@ function handOver({ runtime, clock }: MeshParts): Promise<void> {
   })
 }
 
+const noChunks = { heldBytes: 0, memoryBytes: 0, diskBytes: 0, movedInBytes: 0, movedOutBytes: 0 }
+
 function createFace(shared: Shared, view: View): Mesh {
   const { parts, engine, events } = shared
   const { runtime } = parts
@@ -118,6 +120,7 @@ function createFace(shared: Shared, view: View): Mesh {
       if (options !== undefined) checkMapOptions(options)
       return engine.map(view, operation, items, options) as TaskGroup<unknown> as TaskGroup<never>
     },
+    put: (value) => engine.put(value) as Promise<Chunk<never>>,
     all: (tasks) => allOf(tasks) as Promise<unknown> as Promise<never>,
     any: (tasks) => Promise.any(tasks) as Promise<never>,
     asCompleted,
@@ -135,6 +138,7 @@ function createFace(shared: Shared, view: View): Mesh {
     task: (id) => engine.taskById(id) as Task<unknown> as Task<never>,
     group: (jobId) => engine.group(jobId as JobId) as TaskGroup<unknown> as TaskGroup<never>,
     health: shared.health,
+    metrics: () => ({ chunks: { ...(runtime.chunks?.stats ?? noChunks) } }),
     explain: (subject) => runtime.story(typeof subject === 'string' ? subject : subject.id),
     close: shared.close,
     [Symbol.asyncDispose]: shared.close,

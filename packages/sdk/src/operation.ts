@@ -2,7 +2,7 @@ import { defaultScope, type OperationRecord, type Scope, ShoalError } from '@sho
 import { type ModuleText, operationFrom } from './code/index.ts'
 import type { TaskContext } from './context.ts'
 import { checkTaskOptions, mergeTaskOptions } from './options.ts'
-import type { Task, TaskOptions } from './types.ts'
+import type { Chunk, Task, TaskOptions } from './types.ts'
 
 declare const signature: unique symbol
 
@@ -42,8 +42,8 @@ export type Spawnable<A extends readonly unknown[], R> =
   | ContextBody<A, R>
   | ((...args: A) => R)
 
-/** A value, or the task that makes it. */
-export type TaskArgument<T> = T | Task<T>
+/** A value, the task that makes it, or the chunk that it is. */
+export type TaskArgument<T> = T | Task<T> | Chunk<T>
 
 /** The arguments of an operation, each a value or the task that makes it. */
 export type TaskArguments<A extends readonly unknown[]> = { [K in keyof A]: TaskArgument<A[K]> }

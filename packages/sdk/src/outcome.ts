@@ -1,4 +1,4 @@
-import { type Outcome, peerOfProcessor, taskIdOf } from '@shoal/scheduler'
+import { ChunkPayload, type Outcome, peerOfProcessor, taskIdOf } from '@shoal/scheduler'
 import { CancelledError, SchedulingError, TaskFailedError } from './errors.ts'
 import type { JobBook } from './job-book.ts'
 import type { TaskHandle } from './task.ts'
@@ -49,7 +49,7 @@ function failureMessage(book: JobBook, taskId: string, name: string, outcome: Fa
 }
 
 /** The record that iterating gives for a task that has ended. Never a bare task, so nothing is flattened. */
-export function completedOf<T>(index: number, handle: TaskHandle<T>): Completed<T> {
+export async function completedOf<T>(index: number, handle: TaskHandle<T>): Promise<Completed<T>> {
   const outcome = handle.outcome as Outcome
   const task = [handle] as const
   const peer = peerOf(outcome)
@@ -58,7 +58,10 @@ export function completedOf<T>(index: number, handle: TaskHandle<T>): Completed<
     return { index, task, status: outcome.status, error, peer }
   }
   try {
-    return { index, task, status: 'done', value: handle.book.keeper.read(outcome.value) as T, peer }
+    const found = handle.book.keeper.read(outcome.value)
+    // Only then: a value that is a handle itself must not be flattened.
+    const value = (outcome.value instanceof ChunkPayload ? await found : found) as T
+    return { index, task, status: 'done', value, peer }
   } catch (error) {
     return { index, task, status: 'failed', error: error as Error, peer }
   }

@@ -36,6 +36,7 @@ export type {
   Services,
 } from './service.types.ts'
 export type {
+  Chunk,
   Completed,
   GroupProgress,
   JobInfo,
@@ -44,6 +45,7 @@ export type {
   Mesh,
   MeshEvents,
   MeshHealth,
+  MeshMetrics,
   MeshOptions,
   PeerInfo,
   ProcessorInfo,

@@ -1,4 +1,5 @@
 import type { Clock, Runtime, TaskSpec } from '@shoal/scheduler'
+import type { ChunkBook } from './chunk-book.ts'
 import type { JobBook } from './job-book.ts'
 import { atTurnEnd } from './microtask.ts'
 
@@ -27,13 +28,14 @@ export interface Session {
 
 export interface SessionParts {
   readonly runtime: Runtime
+  readonly chunks: ChunkBook
   readonly clock: Clock
   openBook(name: string): JobBook
   closeBook(book: JobBook): void
 }
 
 /** Numbers, batches and rolls the single tasks of one mesh. */
-export function createSession({ runtime, clock, openBook, closeBook }: SessionParts): Session {
+export function createSession({ runtime, chunks, clock, openBook, closeBook }: SessionParts): Session {
   let book: JobBook | null = null
   let count = 0
   let pending: TaskSpec[] = []
@@ -45,7 +47,7 @@ export function createSession({ runtime, clock, openBook, closeBook }: SessionPa
     if (book === null || pending.length === 0) return
     const specs = pending
     pending = []
-    runtime.submit(book.id, book.name, specs)
+    chunks.submit(book.id, book.name, specs)
   }
 
   function seal(): void {
@@ -56,7 +58,7 @@ export function createSession({ runtime, clock, openBook, closeBook }: SessionPa
     const sealed = book
     book = null
     // A job that never got a task was never opened.
-    if (count > 0) runtime.seal(sealed.id)
+    if (count > 0) chunks.after(sealed.id, () => runtime.seal(sealed.id))
     closeBook(sealed)
   }
 

@@ -1,11 +1,11 @@
-import type { Outcome, RangeValues } from '@shoal/scheduler'
+import { ChunkPayload, type Outcome, type RangeValues } from '@shoal/scheduler'
 import { createEmitter } from './emitter.ts'
 import { showAsText } from './inspect.ts'
 import { type JobBook, type JobFollower, partOf } from './job-book.ts'
 import { atTurnEnd } from './microtask.ts'
 import { closedReason, completedOf, outcomeError } from './outcome.ts'
 import { TaskHandle } from './task.ts'
-import type { Completed, GroupProgress, TaskGroup } from './types.ts'
+import type { Chunk, Completed, GroupProgress, TaskGroup } from './types.ts'
 import { SliceValues } from './values/index.ts'
 
 /** Members that ended together: one, or a slice, which carries `RangeValues` when it is done. */
@@ -30,6 +30,8 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
   /** In the order in which they came. */
   readonly #ends: End[] = []
   #endedCount = 0
+  /** Values that are chunks: kept for as long as this handle. */
+  readonly #chunks: Chunk<unknown>[] = []
   #failed = 0
   #firstBad = -1
   /** Task number of each index; `null` while they are the same. */
@@ -108,7 +110,7 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
           at++
           within = 0
         }
-        return { done: false, value: completedOf(index, this.#handle(index)) }
+        return { done: false, value: await completedOf(index, this.#handle(index)) }
       },
     }
   }
@@ -151,6 +153,8 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
     const { index, count, outcome } = end
     for (let other = index; other < index + count; other++) this.#endOf[other] = end
     this.#ends.push(end)
+    if (outcome.status === 'done' && outcome.value instanceof ChunkPayload)
+      this.#chunks.push(this.book.keeper.openChunk(outcome.value))
     this.#endedCount += count
     if (outcome.status !== 'done') {
       this.#failed += count
@@ -184,15 +188,22 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
       throw outcomeError(this.book, handle.no, handle.name, outcome)
     }
     const values: T[] = new Array(this.#total)
+    const chunks: Promise<void>[] = []
     for (const { index, count, outcome } of this.#ends) {
       const { value } = outcome as Extract<Outcome, { readonly status: 'done' }>
-      if (count === 1) values[index] = this.book.keeper.read(value) as T
+      if (value instanceof ChunkPayload) chunks.push(this.#readChunk(values, index, value))
+      else if (count === 1) values[index] = this.book.keeper.read(value) as T
       else if (!(value instanceof SliceValues) || !value.copyTo(values, index)) {
         for (let other = 0; other < count; other++)
           values[index + other] = this.book.keeper.read((value as RangeValues).at(other)) as T
       }
     }
+    await Promise.all(chunks)
     return values
+  }
+
+  async #readChunk(values: T[], index: number, chunk: ChunkPayload): Promise<void> {
+    values[index] = (await this.book.keeper.read(chunk)) as T
   }
 
   #handle(index: number): TaskHandle<T> {

@@ -1,8 +1,8 @@
-import { type Outcome, type TaskRef, type TaskStatus, taskIdOf } from '@shoal/scheduler'
+import { ChunkPayload, type Outcome, type TaskRef, type TaskStatus, taskIdOf } from '@shoal/scheduler'
 import { showAsText } from './inspect.ts'
 import type { JobBook } from './job-book.ts'
 import { outcomeError } from './outcome.ts'
-import type { Task } from './types.ts'
+import type { Chunk, Task } from './types.ts'
 
 /**
  * The handle of one task. A class, so that ten thousand of them are cheap: a promise, an id or an error
@@ -14,6 +14,8 @@ export class TaskHandle<T> implements Task<T> {
   /** For messages: the operation's name or the task's own. */
   readonly name: string
   outcome: Outcome | null = null
+  /** The value, where it is a chunk: kept for as long as this handle. */
+  held: Chunk<unknown> | null = null
   #result: Promise<T> | null = null
   #waiting: { resolve(value: T): void; reject(reason: unknown): void } | null = null
   /** One listener needs no array: that is nearly always so. */
@@ -73,6 +75,16 @@ export class TaskHandle<T> implements Task<T> {
     return this.book.keeper.durable(this.book.id)
   }
 
+  async chunk(): Promise<Chunk<T>> {
+    await this.wait()
+    const outcome = this.outcome as Outcome
+    if (outcome.status !== 'done') throw outcomeError(this.book, this.no, this.name, outcome)
+    const { keeper } = this.book
+    const { value } = outcome
+    const chunk = value instanceof ChunkPayload ? keeper.openChunk(value) : await keeper.putChunk(value)
+    return chunk as Chunk<T>
+  }
+
   explain(): readonly string[] {
     return this.book.story(this.no)
   }
@@ -89,6 +101,8 @@ export class TaskHandle<T> implements Task<T> {
   settle(outcome: Outcome): void {
     if (this.outcome !== null) return
     this.outcome = outcome
+    if (outcome.status === 'done' && outcome.value instanceof ChunkPayload)
+      this.held = this.book.keeper.openChunk(outcome.value)
     if (this.#waiting !== null) this.#deliver(outcome)
     const ended = this.#ended
     this.#ended = null

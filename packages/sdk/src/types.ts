@@ -94,6 +94,26 @@ export interface TaskOptions {
   readonly signal?: AbortSignal
 }
 
+/**
+ * A value that stays where it was made. As an argument it becomes its value, fetched by the peer that runs the
+ * task from whoever holds it; inside a value it stays a handle.
+ */
+export interface Chunk<T> extends Disposable {
+  readonly id: string
+  /** Size of the packed value. */
+  readonly sizeBytes: number
+  /** Id of the peer where it was made. */
+  readonly home: string
+  /**
+   * The value. Made again from its task when no copy is left.
+   * @throws ShoalError `E_CHUNK_LOST` no copy is left and none can be made; `E_HASH` what came is something else;
+   *   `E_CHUNK_REF` the handle was released
+   */
+  get(): Promise<T>
+  /** Lets go of this handle. The copies go with the last one, once no task needs them. Idempotent. */
+  release(): void
+}
+
 /** One invocation of an operation: awaitable, and an argument of other tasks. */
 export interface Task<T> extends PromiseLike<T> {
   readonly id: string
@@ -110,6 +130,11 @@ export interface Task<T> extends PromiseLike<T> {
    * @throws ShoalError `E_CLOSED` the mesh is closed first; `E_STORAGE` a local mesh keeps nothing
    */
   durable(): Promise<void>
+  /**
+   * The result as a chunk, once the task has ended: it stays where it was made. A small one is put on this peer.
+   * @throws ShoalError as {@link Task.fetch}; `E_FORBIDDEN` in a body
+   */
+  chunk(): Promise<Chunk<T>>
   /** The task's history as this peer knows it, oldest first. */
   explain(): readonly string[]
 }
@@ -199,6 +224,18 @@ export interface MeshHealth {
   readonly reasons: readonly string[]
 }
 
+/** Numbers of one peer. */
+export interface MeshMetrics {
+  /** Chunks on this peer: bytes held in memory and on disk, and bytes that came from and went to others. */
+  readonly chunks: {
+    readonly heldBytes: number
+    readonly memoryBytes: number
+    readonly diskBytes: number
+    readonly movedInBytes: number
+    readonly movedOutBytes: number
+  }
+}
+
 /** Options of {@link Mesh.map}. */
 export interface MapOptions extends TaskOptions {
   /** How many tasks travel together. `'auto'` (default): as many as are ready, at most 256. */
@@ -237,6 +274,18 @@ export interface Mesh extends Lending, AsyncDisposable {
     items: Iterable<TaskArgument<T>>,
     options?: MapOptions,
   ): TaskGroup<Awaited<R>>
+  /**
+   * Puts a value on this peer as a chunk: tasks fetch it from here or from each other, instead of getting
+   * a copy in each message.
+   * @throws ShoalError `E_NOT_SERIALIZABLE`, `E_TOO_LARGE`; `E_QUOTA` there is no room; `E_FORBIDDEN` this peer only
+   *   lends; `E_CLOSED` the mesh is closed
+   *
+   * @example
+   * const table = await mesh.put(new Float32Array(1_000_000))
+   * await mesh.spawn((values: Float32Array) => values.length, table)
+   * table.release()
+   */
+  put<T>(value: T): Promise<Chunk<T>>
   /** The values of all tasks in order; rejects with the first failure. */
   all<const T extends readonly unknown[]>(tasks: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>
   /** The first value; rejects with an `AggregateError` when all tasks failed. */
@@ -289,6 +338,8 @@ export interface Mesh extends Lending, AsyncDisposable {
   /** A handle to all tasks of a job of the room, whoever spawned it; ends when the job does. */
   group<T = unknown>(jobId: string): TaskGroup<T>
   health(): MeshHealth
+  /** What this peer holds and has moved, since its mesh was opened. */
+  metrics(): MeshMetrics
   /** The history of a task, peer or job as this peer knows it, oldest first. */
   explain(subject: string | Task<unknown>): readonly string[]
   /**

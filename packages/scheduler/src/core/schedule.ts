@@ -35,6 +35,7 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
     return
   }
   lane.isStarving = false
+  let parked: Parking | null = null
   for (let task = lane.queue.peek(); task !== undefined; task = lane.queue.peek()) {
     if (task.status !== 'ready') {
       lane.queue.shift()
@@ -45,9 +46,56 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
       continue
     }
     const processor = cheapest(ctx.state, candidates, task)
-    if (processor === null) return
+    if (processor === null) break
+    if (task.chunks !== null) {
+      parked ??= createParking()
+      if (parked.holds(ctx.state, candidates, task, processor)) {
+        lane.queue.shift()
+        if (parked.tasks.length === parkedMax) break
+        continue
+      }
+    }
     lane.queue.shift()
     assign(ctx, task.count === 1 ? task : cutFront(ctx, lane, task, processor, candidates.length), processor)
+  }
+  for (const task of parked?.tasks.reverse() ?? []) lane.queue.pushFront(task)
+}
+
+/** Tasks of one lane that wait for busy processors at the same time: each is looked at again whenever a place is free. */
+const parkedMax = 64
+
+/** Tasks that stay in front of their lane for a busy processor that has their chunks. */
+interface Parking {
+  readonly tasks: TaskState[]
+  /** Whether to wait for a better processor costs less than to move bytes to `free`. Counts who waits already. */
+  holds(
+    state: SchedulerState,
+    candidates: readonly ProcessorState[],
+    task: TaskState,
+    free: ProcessorState,
+  ): boolean
+}
+
+function createParking(): Parking {
+  const waitingMs = new Map<ProcessorState, number>()
+  const tasks: TaskState[] = []
+  return {
+    tasks,
+    holds(state, candidates, task, free) {
+      let best = free
+      let bestMs = Number.POSITIVE_INFINITY
+      for (const processor of candidates) {
+        const runMs = itemEstimateMs(state, task, processor)
+        const costMs = costOf(state, task, processor, runMs) + (waitingMs.get(processor) ?? 0)
+        if (costMs >= bestMs) continue
+        best = processor
+        bestMs = costMs
+      }
+      if (best === free || hasCredit(best, best.peer.rttMs, state.config)) return false
+      waitingMs.set(best, (waitingMs.get(best) ?? 0) + itemEstimateMs(state, task, best))
+      tasks.push(task)
+      return true
+    },
   }
 }
 

@@ -1,4 +1,6 @@
 import {
+  ChunkPayload,
+  type ErrorRecord,
   type Need,
   noNeeds,
   type OperationRecord,
@@ -10,7 +12,8 @@ import { markContext, operationFrom } from '../code/index.ts'
 import type { TaskContext } from '../context.ts'
 import { CancelledError } from '../errors.ts'
 import { serviceProxy } from '../service-call.ts'
-import { errorToRecord, type HandleCodec } from '../values/index.ts'
+import { errorFromRecord, errorToRecord, type HandleCodec, unpackValue } from '../values/index.ts'
+import { BodyChunk } from './body-chunk.ts'
 import { BodyServiceCall } from './body-service.ts'
 import { BodyTask, type TaskHolder, Unnumbered } from './body-task.ts'
 import type { CallExtra, FromWorker, WireAnswer, WireOutcome, WireSpawn, WireValue } from './protocol.ts'
@@ -48,6 +51,10 @@ export class BodyContext implements TaskHolder {
   readonly #services = new WeakMap<object, string>()
   readonly #abort = new AbortController()
   #rejectStopped: (error: Error) => void = () => {}
+  readonly #chunkAsks = new Map<number, ChunkAsk>()
+  /** Chunks whose handles were packed last. */
+  #nested: ChunkPayload[] = []
+  #nextChunkAsk = 0
   #nextSeq = 0
   #waits = 0
 
@@ -60,15 +67,23 @@ export class BodyContext implements TaskHolder {
     })
     this.stopped.catch(() => {})
     this.codec = {
-      isHandle: (value) => value instanceof BodyTask || this.#services.has(value),
+      isHandle: (value) =>
+        value instanceof BodyTask || value instanceof BodyChunk || this.#services.has(value),
       toRef: (handle) => {
+        if (handle instanceof BodyChunk) {
+          this.#nested.push(handle.payload)
+          return handle.payload
+        }
         const service = this.#services.get(handle)
         if (service !== undefined) return { service }
         const { ref } = handle as BodyTask
         if (ref === null) throw new Unnumbered(handle as BodyTask)
         return ref
       },
-      fromRef: (ref) => ('service' in ref ? this.#service(ref.service) : new BodyTask(this, ref)),
+      fromRef: (ref) => {
+        if (ref instanceof ChunkPayload) return new BodyChunk(ref, (chunk) => this.fetchChunk(chunk))
+        return 'service' in ref ? this.#service(ref.service) : new BodyTask(this, ref)
+      },
     }
   }
 
@@ -125,6 +140,26 @@ export class BodyContext implements TaskHolder {
 
   cancel(ref: TaskRef, reason: string): void {
     this.#link.post({ type: 'cancel', ref, reason })
+  }
+
+  /** The value behind a handle; others may run meanwhile. */
+  async fetchChunk(chunk: ChunkPayload): Promise<unknown> {
+    const key = this.#nextChunkAsk++
+    this.#link.post({ type: 'chunk', callId: this.callId, key, chunk: chunk.pack() })
+    const came = new Promise<Uint8Array>((resolve, reject) => this.#chunkAsks.set(key, { resolve, reject }))
+    this.wait(true)
+    try {
+      return unpackValue(await Promise.race([came, this.stopped]), this.codec)
+    } finally {
+      this.wait(false)
+    }
+  }
+
+  chunkCame(key: number, value: Uint8Array | null, error: ErrorRecord | null): void {
+    const ask = this.#chunkAsks.get(key)
+    this.#chunkAsks.delete(key)
+    if (value !== null) ask?.resolve(value)
+    else if (error !== null) ask?.reject(errorFromRecord(error))
   }
 
   wait(isWaiting: boolean): void {
@@ -193,14 +228,21 @@ export class BodyContext implements TaskHolder {
 
   #request(seq: number, record: OperationRecord, args: unknown[]): WireSpawn {
     let needs: Need[] | null = null
+    const chunks: { index: number; chunk: Uint8Array }[] = []
     const plain = args.map((arg, index) => {
+      if (arg instanceof BodyChunk) {
+        chunks.push({ index, chunk: arg.payload.pack() })
+        return undefined
+      }
       if (!(arg instanceof BodyTask)) return arg
       needs ??= []
       needs.push({ index, task: this.codec.toRef(arg) as TaskRef })
       return undefined
     })
+    this.#nested = []
     const wire: WireValue = toWireValue(plain, this.codec)
-    return { seq, operation: record.hash, args: wire, needs: needs ?? noNeeds }
+    for (const chunk of this.#nested) chunks.push({ index: -1, chunk: chunk.pack() })
+    return { seq, operation: record.hash, args: wire, needs: needs ?? noNeeds, chunks }
   }
 
   #flush(): void {
@@ -226,6 +268,11 @@ export class BodyContext implements TaskHolder {
       'Cannot use a context as the call must carry its task: current value is none',
     )
   }
+}
+
+interface ChunkAsk {
+  resolve(value: Uint8Array): void
+  reject(error: unknown): void
 }
 
 /** What a body may spawn: functions, marked bodies, and operations that came as arguments. */

@@ -156,6 +156,9 @@ class BodyRunner implements BodyLink {
       case 'accepted':
         this.#running.get(message.callId)?.context?.accepted(message.accepted)
         break
+      case 'chunk':
+        this.#running.get(message.callId)?.context?.chunkCame(message.key, message.value, message.error)
+        break
       case 'settled':
         this.#settled(`${message.ref.job}/${message.ref.no}`, message.outcome)
         break

@@ -1,6 +1,6 @@
 import { type Outcome, ShoalError, type TaskRef, taskIdOf } from '@shoal/scheduler'
 import { CancelledError, taskFailed } from '../errors.ts'
-import type { Task, TaskStatus } from '../types.ts'
+import type { Chunk, Task, TaskStatus } from '../types.ts'
 import { errorFromRecord } from '../values/index.ts'
 import type { WireOutcome } from './protocol.ts'
 
@@ -112,6 +112,11 @@ export class BodyTask implements Task<unknown> {
   /** Its job's owner keeps it, and the body runs again when it is lost: there is nothing to wait for here. */
   async durable(): Promise<void> {
     const text = 'Cannot wait for durability in a body as only a mesh can: current value is a body'
+    throw new ShoalError('E_FORBIDDEN', text)
+  }
+
+  async chunk(): Promise<Chunk<unknown>> {
+    const text = 'Cannot make a chunk in a body as only a mesh can: current value is a body'
     throw new ShoalError('E_FORBIDDEN', text)
   }
 

@@ -144,6 +144,14 @@ export type ToWorker =
       readonly accepted: readonly { readonly seq: number; readonly no: number }[]
     }
   | { readonly type: 'settled'; readonly ref: TaskRef; readonly outcome: WireOutcome }
+  | {
+      readonly type: 'chunk'
+      readonly callId: number
+      readonly key: number
+      /** Packed; `null`: there is an error. */
+      readonly value: Uint8Array | null
+      readonly error: ErrorRecord | null
+    }
   | { readonly type: 'answered'; readonly seq: number; readonly answer: WireAnswer }
 
 /** How a body's call of a service ended. */
@@ -167,6 +175,8 @@ export interface WireSpawn {
   readonly operation: OperationHash
   readonly args: WireValue
   readonly needs: readonly Need[]
+  /** Chunks among the arguments, as packed references. */
+  readonly chunks: readonly { readonly index: number; readonly chunk: Uint8Array }[]
 }
 
 /** Everything but results. */
@@ -185,6 +195,13 @@ export type WorkerNotice =
       readonly operations: readonly OperationRecord[]
     }
   | { readonly type: 'watch'; readonly refs: readonly TaskRef[] }
+  /** The body wants the value of a chunk: its packed reference. */
+  | {
+      readonly type: 'chunk'
+      readonly callId: number
+      readonly key: number
+      readonly chunk: Uint8Array
+    }
   | { readonly type: 'cancel'; readonly ref: TaskRef; readonly reason: string }
   | { readonly type: 'yield' | 'resume'; readonly callId: number }
   | { readonly type: 'progress'; readonly callId: number; readonly fraction: number }

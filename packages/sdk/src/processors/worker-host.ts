@@ -3,6 +3,7 @@ import {
   type BodyRequest,
   type Call,
   type CallEnded,
+  type ChunkNeed,
   type Clock,
   defaultTaskOptions,
   type ErrorRecord,
@@ -10,11 +11,13 @@ import {
   type OperationHash,
   type OperationRecord,
   type OperationStore,
+  type Payload,
   type PeerId,
   type ProcessorHost,
   type ProcessorId,
   type ProcessorRecord,
   processorId,
+  readChunkReference,
   ShoalError,
   type Unsubscribe,
 } from '@shoal/scheduler'
@@ -25,7 +28,7 @@ import { systemClock } from './clock.ts'
 import { abortGraceMs, calibrateAfterMs, workersMax } from './limits.ts'
 import { OutcomeRelay } from './outcome-relay.ts'
 import { cancelled, refused } from './pending-calls.ts'
-import type { ResultForm, WorkerNotice } from './protocol.ts'
+import type { ResultForm, WireSpawn, WorkerNotice } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
 import { wireToPayload } from './wire-value.ts'
@@ -312,6 +315,9 @@ class Host implements WorkerHost {
         if (refs.length > 0) this.#body({ type: 'watch', refs })
         break
       }
+      case 'chunk':
+        this.#onChunk(slot, message)
+        break
       case 'cancel':
       case 'yield':
       case 'resume':
@@ -338,14 +344,22 @@ class Host implements WorkerHost {
     this.#spawners.set(key, { slot, callId })
     this.#spawnerKeys.set(callId, key)
     for (const operation of message.operations) this.#options.operations.add(operation)
-    const requests = message.requests.map(({ seq, operation, args, needs }) => ({
+    const requests = message.requests.map(({ seq, operation, args, needs, chunks }) => ({
       seq,
       operation,
       args: wireToPayload(args),
       needs,
+      ...chunksOf(chunks),
       options: defaultTaskOptions,
     }))
     this.#body({ type: 'spawn', job, parent, requests })
+  }
+
+  #onChunk(slot: WorkerSlot, message: Extract<WorkerNotice, { readonly type: 'chunk' }>): void {
+    const { callId, key } = message
+    const done = (value: Payload | null, error: ErrorRecord | null): void =>
+      slot.post({ type: 'chunk', callId, key, value: value?.pack() ?? null, error })
+    this.#body({ type: 'chunk', chunk: readChunkReference(message.chunk), done })
   }
 
   #forgetSlot(slot: WorkerSlot): void {
@@ -386,6 +400,11 @@ class Host implements WorkerHost {
     this.#ended = []
     for (const listener of this.#endedListeners) listener(ended)
   }
+}
+
+function chunksOf(list: WireSpawn['chunks']): { readonly chunks?: readonly ChunkNeed[] } {
+  if (list.length === 0) return {}
+  return { chunks: list.map(({ index, chunk }) => ({ index, chunk: readChunkReference(chunk) })) }
 }
 
 function subscribe<L>(listeners: Set<L>, listener: L): Unsubscribe {

@@ -1,4 +1,4 @@
-import type { TaskRef } from '@shoal/scheduler'
+import type { ChunkPayload, TaskRef } from '@shoal/scheduler'
 
 /** What a handle of a service travels as. */
 export interface ServiceRef {
@@ -6,7 +6,7 @@ export interface ServiceRef {
 }
 
 /** What a handle travels as. */
-export type HandleRef = TaskRef | ServiceRef
+export type HandleRef = TaskRef | ServiceRef | ChunkPayload
 
 /** How handles that lie inside values cross to other places: as their references. */
 export interface HandleCodec {

@@ -1,4 +1,4 @@
-import { ShoalError } from '@shoal/scheduler'
+import { ChunkPayload, ShoalError } from '@shoal/scheduler'
 import { addExtension, Packr } from 'msgpackr'
 import { errorParts, isError } from './error-parts.ts'
 import { type HandleCodec, handleCodec } from './handles.ts'
@@ -209,6 +209,7 @@ function optional(value: unknown, walk: Walk): { readonly wire: unknown } | unde
 
 function handleToWire(handle: object, handles: HandleCodec): Tagged {
   const ref = handles.toRef(handle)
+  if (ref instanceof ChunkPayload) return new Tagged(tag.chunk, ref.pack())
   return 'service' in ref ? new Tagged(tag.service, ref.service) : new Tagged(tag.handle, [ref.job, ref.no])
 }
 

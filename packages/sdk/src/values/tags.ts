@@ -12,6 +12,8 @@ export const tag = {
   entries: 9,
   /** A handle of a service, by its id. */
   service: 10,
+  /** A chunk: its packed reference. */
+  chunk: 11,
   /** The first of {@link binaryTypes}. */
   binary: 16,
 } as const

@@ -1,4 +1,4 @@
-import type { JobId, TaskRef } from '@shoal/scheduler'
+import { type JobId, readChunkReference, type TaskRef } from '@shoal/scheduler'
 import { buildError } from './error-parts.ts'
 import type { HandleCodec, HandleRef } from './handles.ts'
 import { binaryTypes, tag } from './tags.ts'
@@ -41,6 +41,8 @@ export function untag(part: unknown): unknown {
       return toHandle(list(body))
     case tag.service:
       return toService(body)
+    case tag.chunk:
+      return toChunk(body)
     case tag.entries:
       return Object.fromEntries(pairs(body))
     default:
@@ -77,6 +79,12 @@ function toService(body: unknown): unknown {
   if (typeof body !== 'string') throw new Error('a service handle is malformed')
   const ref: HandleRef = { service: body }
   return current === null ? ref : current.fromRef(ref)
+}
+
+function toChunk(body: unknown): unknown {
+  if (!(body instanceof Uint8Array)) throw new Error('a chunk is malformed')
+  const chunk = readChunkReference(body)
+  return current === null ? chunk : current.fromRef(chunk)
 }
 
 function toBinary(kind: unknown, body: unknown): unknown {

@@ -1,0 +1,129 @@
+import { joinMesh, type Mesh, operation, scope } from '@shoal/sdk'
+import { hostRoom, type RoomHost } from '@shoal/sdk/node'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { type NodePeer, startNodePeer } from './support/node-peer.ts'
+
+// Chunks as users have them, between processes over WebRTC.
+
+let host: RoomHost
+const meshes: Mesh[] = []
+const peers: NodePeer[] = []
+
+beforeAll(async () => {
+  host = await hostRoom({ page: false })
+})
+afterEach(async () => {
+  await Promise.all(meshes.splice(0).map((mesh) => mesh.close()))
+  await Promise.all(peers.splice(0).map((peer) => peer.stop()))
+})
+afterAll(() => host.close())
+
+async function member(workers = 0): Promise<Mesh> {
+  const mesh = await joinMesh(host.memberInvite, { name: 'submitter', workers })
+  meshes.push(mesh)
+  return mesh
+}
+
+async function lenders(mesh: Mesh, count: number): Promise<NodePeer[]> {
+  const started = await Promise.all(
+    Array.from({ length: count }, (_, index) => startNodePeer(host.memberInvite, `lender ${index}`, 1)),
+  )
+  peers.push(...started)
+  await expect.poll(() => mesh.processors.length, { timeout: 20_000 }).toBe(count)
+  return started
+}
+
+const mib = 2 ** 20
+const filled = operation('filled', (bytes: number, value: number) => new Uint8Array(bytes).fill(value))
+const measure = operation('measure', (bytes: Uint8Array) => [bytes.length, bytes[bytes.length - 1]])
+const grind = operation('grind', (bytes: Uint8Array, seed: number) => {
+  let x = seed | 1
+  for (let i = 0; i < 30_000_000; i++) {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+  }
+  return [bytes.length, x === 0 ? 1 : 0]
+})
+
+/** Bytes of chunks that came to a mesh of this process. */
+function movedIn(mesh: Mesh): number {
+  return mesh.metrics().chunks.movedInBytes
+}
+
+test('[CH3] a task runs where its 64 MiB chunk is, and the bytes never pass the submitter', async () => {
+  const mesh = await member()
+  const [first] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
+  const made = mesh.spawn(filled.with({ scope: scope.peer(first.id) }), 64 * mib, 7)
+  const tasks = Array.from({ length: 3 }, () => mesh.spawn(measure, made))
+  expect(await mesh.all(tasks)).toEqual(tasks.map(() => [64 * mib, 7]))
+  for (const task of tasks) expect(task.explain().join('\n')).toContain(`placed on ${first.id}`)
+  expect(movedIn(mesh)).toBe(0)
+  const chunk = await made.chunk()
+  expect(chunk.home).toBe(first.id)
+  chunk.release()
+}, 120_000)
+
+test('[CH3] a result goes from its holder to its consumer, not through the submitter', async () => {
+  const mesh = await member()
+  const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
+  const made = mesh.spawn(filled.with({ scope: scope.peer(first.id) }), mib, 3)
+  expect(await mesh.spawn(measure.with({ scope: scope.peer(second.id) }), made)).toEqual([mib, 3])
+  expect(movedIn(mesh)).toBe(0)
+  // Asked for here it comes here.
+  expect((await made).length).toBe(mib)
+  expect(movedIn(mesh)).toBeGreaterThan(mib)
+}, 60_000)
+
+test('[CH3] 16 equal tasks on 4 idle peers use all 4, whoever has their chunk', async () => {
+  const mesh = await member()
+  const all = await lenders(mesh, 4)
+  const table = await mesh.put(new Uint8Array(mib))
+  const used = new Set<string | null>()
+  for await (const one of mesh.asCompleted(
+    Array.from({ length: 16 }, (_, seed) => mesh.spawn(grind, table, seed)),
+  )) {
+    expect(one).toMatchObject({ status: 'done', value: [mib, 0] })
+    used.add(one.peer)
+  }
+  expect([...used].sort()).toEqual(all.map(({ id }) => id).sort())
+  table.release()
+}, 120_000)
+
+test('[CH4] an argument over 64 KiB stays with the submitter until it is fetched, and goes when it was used', async () => {
+  const mesh = await member()
+  await lenders(mesh, 1)
+  expect(await mesh.spawn(measure, new Uint8Array(mib).fill(9))).toEqual([mib, 9])
+  expect(mesh.metrics().chunks.movedOutBytes).toBeGreaterThan(mib)
+  await expect.poll(() => mesh.metrics().chunks.heldBytes, { timeout: 10_000 }).toBe(0)
+}, 60_000)
+
+test('[CH6] a chunk whose only holder is killed is made again by its task', async () => {
+  const mesh = await member()
+  const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
+  const base = mesh.spawn(
+    filled.with({ scope: scope.union(scope.peer(first.id), scope.peer(second.id)) }),
+    mib,
+    5,
+  )
+  const doubled = mesh.spawn((bytes: Uint8Array) => bytes.map((byte) => byte * 2), base)
+  const chunk = await doubled.chunk()
+  const holder = chunk.home === first.id ? first : second
+  await holder.kill()
+  expect((await chunk.get())[mib - 1]).toBe(10)
+  chunk.release()
+}, 60_000)
+
+test('[CH5] a chunk that a killed user had put fails its consumers with E_CHUNK_LOST', async () => {
+  const mesh = await member()
+  const putter = await member()
+  await lenders(mesh, 1)
+  const chunk = await putter.put(new Uint8Array(mib))
+  const handed = putter.spawn((inside: object) => inside, { chunk })
+  const got = (await mesh.task<{ chunk: typeof chunk }>(handed.id)).chunk
+  expect((await got.get()).length).toBe(mib)
+  chunk.release()
+  // The other handle keeps it.
+  expect((await got.get()).length).toBe(mib)
+  got.release()
+}, 60_000)
