@@ -51,7 +51,7 @@ function movedIn(mesh: Mesh): number {
   return mesh.metrics().chunks.movedInBytes
 }
 
-test('[CH3] a task runs where its 64 MiB chunk is, and the bytes never pass the submitter', async () => {
+test('[PL1] a task runs where its 64 MiB chunk is, and the bytes never pass the submitter', async () => {
   const mesh = await member()
   const [first] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
   const made = mesh.spawn(filled.with({ scope: scope.peer(first.id) }), 64 * mib, 7)
@@ -64,7 +64,7 @@ test('[CH3] a task runs where its 64 MiB chunk is, and the bytes never pass the 
   chunk.release()
 }, 120_000)
 
-test('[CH3] a result goes from its holder to its consumer, not through the submitter', async () => {
+test('[CH7] a result goes from its holder to its consumer, not through the submitter', async () => {
   const mesh = await member()
   const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
   const made = mesh.spawn(filled.with({ scope: scope.peer(first.id) }), mib, 3)
@@ -75,7 +75,7 @@ test('[CH3] a result goes from its holder to its consumer, not through the submi
   expect(movedIn(mesh)).toBeGreaterThan(mib)
 }, 60_000)
 
-test('[CH3] 16 equal tasks on 4 idle peers use all 4, whoever has their chunk', async () => {
+test('[PL1] 16 equal tasks on 4 idle peers use all 4, whoever has their chunk', async () => {
   const mesh = await member()
   const all = await lenders(mesh, 4)
   const table = await mesh.put(new Uint8Array(mib))
@@ -90,7 +90,7 @@ test('[CH3] 16 equal tasks on 4 idle peers use all 4, whoever has their chunk', 
   table.release()
 }, 120_000)
 
-test('[CH4] an argument over 64 KiB stays with the submitter until it is fetched, and goes when it was used', async () => {
+test('[CH6] an argument over 64 KiB stays with the submitter until it is fetched, and goes when it was used', async () => {
   const mesh = await member()
   await lenders(mesh, 1)
   expect(await mesh.spawn(measure, new Uint8Array(mib).fill(9))).toEqual([mib, 9])
@@ -98,7 +98,7 @@ test('[CH4] an argument over 64 KiB stays with the submitter until it is fetched
   await expect.poll(() => mesh.metrics().chunks.heldBytes, { timeout: 10_000 }).toBe(0)
 }, 60_000)
 
-test('[CH6] a chunk whose only holder is killed is made again by its task', async () => {
+test('[CH10] a chunk whose only holder is killed is made again by its task', async () => {
   const mesh = await member()
   const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
   const base = mesh.spawn(
@@ -114,16 +114,29 @@ test('[CH6] a chunk whose only holder is killed is made again by its task', asyn
   chunk.release()
 }, 60_000)
 
-test('[CH5] a chunk that a killed user had put fails its consumers with E_CHUNK_LOST', async () => {
+test('[CH8] a handle that another member got from a result keeps the chunk after its maker let go', async () => {
   const mesh = await member()
   const putter = await member()
   await lenders(mesh, 1)
   const chunk = await putter.put(new Uint8Array(mib))
   const handed = putter.spawn((inside: object) => inside, { chunk })
-  const got = (await mesh.task<{ chunk: typeof chunk }>(handed.id)).chunk
+  await expect.poll(() => mesh.jobs().length, { timeout: 10_000 }).toBeGreaterThan(0)
+  const { chunk: got } = (await mesh.task(handed.id)) as { chunk: typeof chunk }
   expect((await got.get()).length).toBe(mib)
   chunk.release()
-  // The other handle keeps it.
   expect((await got.get()).length).toBe(mib)
   got.release()
+  await expect.poll(() => putter.metrics().chunks.heldBytes, { timeout: 10_000 }).toBe(0)
+}, 60_000)
+
+test('[CH10] what a user had put is lost with its peer: its consumers fail, and say so', async () => {
+  const mesh = await member()
+  const putter = await member()
+  await lenders(mesh, 1)
+  const chunk = await putter.put(new Uint8Array(mib))
+  const handed = putter.spawn((inside: object) => inside, { chunk })
+  const { chunk: got } = (await mesh.task(handed.id)) as { chunk: typeof chunk }
+  await putter.close()
+  await expect(mesh.spawn(measure, got)).rejects.toMatchObject({ code: 'E_CHUNK_LOST' })
+  await expect(got.get()).rejects.toMatchObject({ code: 'E_CHUNK_LOST' })
 }, 60_000)

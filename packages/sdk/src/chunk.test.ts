@@ -9,7 +9,7 @@ afterAll(() => mesh.close())
 
 const sum = (values: Float64Array): number => values.reduce((total, value) => total + value, 0)
 
-test('[CH1] a chunk is put once, read again, and filled in as an argument', async () => {
+test('[CH7] a chunk is put once, read again, and filled in as an argument', async () => {
   const values = Float64Array.from({ length: 20_000 }, (_, index) => index)
   const chunk = await mesh.put(values)
   expect(chunk.home).toBe(mesh.self)
@@ -20,7 +20,7 @@ test('[CH1] a chunk is put once, read again, and filled in as an argument', asyn
   chunk.release()
 })
 
-test('[CH1] inside a value a chunk is a handle, which the body reads and may pass on', async () => {
+test('[CH7] inside a value a chunk is a handle, which the body reads and may pass on', async () => {
   const chunk = await mesh.put('inside')
   const body = withContext(async (ctx, given: { chunk: Chunk<string> }) => {
     const own = await given.chunk.get()
@@ -34,7 +34,7 @@ test('[CH1] inside a value a chunk is a handle, which the body reads and may pas
   chunk.release()
 })
 
-test('[CH2] a released handle says so, and the others go on', async () => {
+test('[CH8] a released handle says so, and the others go on', async () => {
   using chunk = await mesh.put([1, 2])
   const task = mesh.spawn((list: number[]) => list.length, chunk)
   chunk.release()
@@ -44,7 +44,7 @@ test('[CH2] a released handle says so, and the others go on', async () => {
   expect(() => mesh.spawn((list: number[]) => list.length, chunk)).toThrow(/released/)
 })
 
-test('[CH1] a task gives its result as a chunk, and its failure as its own', async () => {
+test('[CH7] a task gives its result as a chunk, and its failure as its own', async () => {
   const chunk = await mesh.spawn((n: number) => new Uint8Array(n), 100_000).chunk()
   expect((await chunk.get()).length).toBe(100_000)
   chunk.release()
