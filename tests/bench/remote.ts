@@ -99,17 +99,20 @@ export async function benchB5(pair: RemotePair): Promise<Row[]> {
     })
     const label = { bench: 'B5', place, unit: 'MB/s', note }
     // Each way against the bare channel the same way: the two ends are not equally busy.
-    const sent = await paired(isQuick ? 3 : 5, [
+    const [repetitions, budgetMs] = isQuick ? [3, 15_000] : [5, 60_000]
+    const argument = [
       { name: 'bare', once: () => bare.bulk(bytes) },
       timed('shoal-argument', () => there.spawn((given: Uint8Array) => given.length, value)),
-    ])
-    const received = await paired(isQuick ? 3 : 5, [
+    ]
+    const sent = await paired(repetitions, argument, budgetMs)
+    const result = [
       { name: 'bare', once: () => bare.pull(bytes) },
       timed('shoal-result', async () => {
         const made = await there.spawn((size: number) => new Uint8Array(size).fill(1), bytes)
         return made.length
       }),
-    ])
+    ]
+    const received = await paired(repetitions, result, budgetMs)
     rows.push(...rowsOf({ ...label, metric: `${mebibytes} MiB there` }, sent, ['bare']))
     rows.push(...rowsOf({ ...label, metric: `${mebibytes} MiB back` }, received, ['bare']))
   }

@@ -75,10 +75,19 @@ export interface Contestant {
   once(): Promise<number>
 }
 
-/** Runs everybody once unrecorded, then `repetitions` times back to back, in rotating order. */
-export async function paired(repetitions: number, contestants: readonly Contestant[]): Promise<Samples> {
+/**
+ * Runs everybody once unrecorded, then `repetitions` times back to back, in rotating order; fewer, but one
+ * at least, when `budgetMs` are over before.
+ */
+export async function paired(
+  repetitions: number,
+  contestants: readonly Contestant[],
+  budgetMs: number = Number.POSITIVE_INFINITY,
+): Promise<Samples> {
+  const endsAt = performance.now() + budgetMs
   const samples = new Map<string, number[]>(contestants.map(({ name }) => [name, []]))
   for (let repetition = -1; repetition < repetitions; repetition++) {
+    if (repetition > 0 && performance.now() > endsAt) break
     for (let k = 0; k < contestants.length; k++) {
       const { name, once } = contestants[(k + repetition + 1) % contestants.length] as Contestant
       collectGarbage()
