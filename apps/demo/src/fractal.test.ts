@@ -1,5 +1,17 @@
 import { expect, test } from 'vitest'
-import { imageHeight, imageWidth, moved, renderTile, spanMin, tilesOf, wholeView, zoomed } from './fractal.ts'
+import {
+  argumentsOf,
+  drawShades,
+  imageHeight,
+  imageWidth,
+  isFromGpu,
+  moved,
+  spanMin,
+  tileOf,
+  tilesOf,
+  wholeView,
+  zoomed,
+} from './fractal.ts'
 import { coloursOf, pixelsOf } from './palette.ts'
 
 const quick = { ...wholeView, iterations: 200 }
@@ -19,8 +31,8 @@ test('tilesOf() covers every pixel of the picture once, the centre first', () =>
   expect(Math.abs((first?.left ?? 0) + 32 - imageWidth / 2)).toBeLessThanOrEqual(32)
 })
 
-test('renderTile() knows the inside from the outside, and is small enough to travel', () => {
-  const tiles = tilesOf(quick).map((spec) => renderTile({ processor: 'p/worker/0' }, spec))
+test('drawShades() knows the inside from the outside, and is small enough to travel', () => {
+  const tiles = tilesOf(quick).map((spec) => tileOf(drawShades(argumentsOf(spec)), 'p/worker/0'))
   const shadeAt = (x: number, y: number): number => {
     const tile = tiles.find(
       ({ spec }) => x >= spec.left && x < spec.left + 64 && y >= spec.top && y < spec.top + 64,
@@ -35,11 +47,20 @@ test('renderTile() knows the inside from the outside, and is small enough to tra
   expect(Math.max(...tiles.map((tile) => tile.shades.byteLength))).toBeLessThanOrEqual(16 * 1024)
 })
 
-test('renderTile() is self-contained: its text alone draws the same tile', () => {
-  const spec = tilesOf(quick)[0]
+test('drawShades() is self-contained: its text alone draws the same tile', () => {
+  const args = argumentsOf(tilesOf(quick)[0] as never)
+  const fromText = new Function(`return (${drawShades.toString()})`)() as typeof drawShades
+  expect(fromText(args)).toEqual(drawShades(args))
+})
+
+test('tileOf() gives what was asked for, and who drew it', () => {
+  const spec = tilesOf({ ...quick, x: 0.1, y: -1 / 3 })[7]
   if (spec === undefined) throw new Error('no tiles')
-  const fromText = new Function(`return (${renderTile.toString()})`)() as typeof renderTile
-  expect(fromText({ processor: 'a/worker/0' }, spec)).toEqual(renderTile({ processor: 'a/worker/0' }, spec))
+  const { place } = argumentsOf(spec)
+  const tile = tileOf({ place, shades: new Uint32Array(1_024).fill(0x04030201) }, 'a/webgpu/0')
+  expect(tile.spec).toEqual(spec)
+  expect([...tile.shades.slice(0, 5)]).toEqual([1, 2, 3, 4, 1])
+  expect([tile, { ...tile, processor: 'a/worker/0' }].map(isFromGpu)).toEqual([true, false])
 })
 
 test('zoomed() keeps the chosen point where it is', () => {

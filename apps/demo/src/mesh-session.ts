@@ -1,13 +1,6 @@
-import {
-  type JobInfo,
-  joinMesh,
-  localMesh,
-  type Mesh,
-  operation,
-  type TaskGroup,
-  withContext,
-} from '@shoal/sdk'
-import { renderTile, type Tile, type TileSpec } from './fractal.ts'
+import { type JobInfo, joinMesh, kernel, localMesh, type Mesh, scope, type TaskGroup } from '@shoal/sdk'
+import { argumentsOf, drawShades, type TileArguments, type TileOutputs, type TileSpec } from './fractal.ts'
+import { gpuSpanMin, outputs, wgsl } from './tile-kernel.ts'
 
 export type {
   Completed,
@@ -19,7 +12,12 @@ export type {
 } from '@shoal/sdk'
 export { ShoalError } from '@shoal/sdk'
 
-const drawTile = operation('draw a tile', withContext(renderTile))
+const drawTile = kernel<TileArguments, TileOutputs>({
+  name: 'draw a tile',
+  wgsl,
+  outputs,
+  fallback: drawShades,
+})
 
 /**
  * Opens the mesh of this page. It lends nothing: workers start when somebody presses Contribute.
@@ -31,13 +29,17 @@ export function openMesh(invite: string | null, name: string, signal: AbortSigna
 }
 
 /** Submits a picture: one task per tile, one job. */
-export function submitPicture(mesh: Mesh, no: number, tiles: readonly TileSpec[]): TaskGroup<Tile> {
-  return mesh.with({ name: pictureName(no), retry: { max: 1 } }).map(drawTile, tiles)
+export function submitPicture(mesh: Mesh, no: number, tiles: readonly TileSpec[]): TaskGroup<TileOutputs> {
+  const isDeep = tiles.some(({ view }) => view.span < gpuSpanMin)
+  const where = isDeep ? { scope: scope.kind('worker') } : {}
+  return mesh
+    .with({ name: pictureName(no), retry: { max: 1 }, ...where })
+    .map(drawTile, tiles.map(argumentsOf))
 }
 
 /** The tiles of a picture that any page started: those drawn already, then each new one. */
-export function followPicture(mesh: Mesh, job: string): TaskGroup<Tile> {
-  return mesh.group<Tile>(job)
+export function followPicture(mesh: Mesh, job: string): TaskGroup<TileOutputs> {
+  return mesh.group<TileOutputs>(job)
 }
 
 /** The name of a picture's job. The highest number is the one on the wall. */

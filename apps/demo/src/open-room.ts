@@ -36,10 +36,12 @@ export function openRoom(
   const refresh = (): void => {
     const peers = tally.rows(mesh.peers)
     const picture = wall?.picture ?? null
+    const own = mesh.processors.filter((processor) => processor.peer === mesh.self)
     store.set({
       health: mesh.health(),
       peers,
-      lent: mesh.processors.filter((processor) => processor.peer === mesh.self).length,
+      lent: own.filter(({ kind }) => kind === 'worker').length,
+      isGpuLent: own.some(({ kind }) => kind === 'webgpu'),
       tilesPerSecond: tally.perSecond(),
       picture,
       ownerName: picture === null ? '' : tally.nameOf(picture.owner),

@@ -24,6 +24,8 @@ export interface PageState {
   readonly isSwitching: boolean
   /** Workers of this page that run at present. */
   readonly lent: number
+  /** This page lends its GPU. */
+  readonly isGpuLent: boolean
   /** Workers to lend while contributing. */
   readonly workers: number
   readonly workersMax: number
@@ -53,6 +55,7 @@ export function firstState(invite: string | null): PageState {
     isContributing: false,
     isSwitching: false,
     lent: 0,
+    isGpuLent: false,
     workers: Math.max(1, cores - 1),
     workersMax: cores,
     picture: null,

@@ -52,6 +52,16 @@ test('colours differ while there are enough of them, whatever the ids', () => {
   expect(new Set(tally.rows(peers).map((row) => row.colour)).size).toBe(12)
 })
 
+test('rows() names a GPU', () => {
+  const processors = [
+    { id: 'a/webgpu/0', kind: 'webgpu' },
+    { id: 'a/worker/0', kind: 'worker' },
+  ]
+  expect(createTally(() => 0).rows([peer('a', { processors })])).toMatchObject([
+    { processors: '1 GPU, 1 worker' },
+  ])
+})
+
 test('rows() says when a peer does not answer', () => {
   const tally = createTally(() => 0)
   expect(tally.rows([peer('a', { isSuspected: true, processors: [] })])).toMatchObject([

@@ -1,4 +1,5 @@
 import type { PeerInfo } from './mesh-session.ts'
+import { count } from './words.ts'
 
 /** One line of the list of peers. */
 export interface PeerRow {
@@ -109,7 +110,7 @@ function processorsText(info: PeerInfo | null): string {
   const kinds = new Map<string, number>()
   for (const { kind } of info?.processors ?? []) kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
   if (kinds.size === 0) return 'nothing'
-  return [...kinds].map(([kind, number]) => `${number} ${kind}${number === 1 ? '' : 's'}`).join(', ')
+  return [...kinds].map(([kind, number]) => count(number, kind === 'webgpu' ? 'GPU' : kind)).join(', ')
 }
 
 function freeColour(peer: string, entries: ReadonlyMap<string, Entry>): string {

@@ -1,4 +1,4 @@
-import { type Tile, tilesOf, type View, wholeView } from './fractal.ts'
+import { isFromGpu, type Tile, type TileOutputs, tileOf, tilesOf, type View, wholeView } from './fractal.ts'
 import {
   followPicture,
   type JobInfo,
@@ -17,6 +17,8 @@ export interface PictureState {
   readonly isMine: boolean
   readonly total: number
   readonly drawn: number
+  /** Drawn by GPUs. */
+  readonly byGpu: number
   readonly failed: number
   readonly state: 'running' | 'complete' | 'stopped'
 }
@@ -43,29 +45,39 @@ export interface WallEvents {
   onProblem(error: unknown): void
 }
 
+interface Current {
+  readonly group: TaskGroup<TileOutputs>
+  readonly no: number
+  job: JobInfo | null
+  byGpu: number
+  failed: number
+}
+
 export function createWall(mesh: Mesh, events: WallEvents): Wall {
-  let current: { group: TaskGroup<Tile>; no: number; job: JobInfo | null; failed: number } | null = null
+  let current: Current | null = null
   let view = wholeView
   const tiles = new Map<number, Tile>()
 
-  const follow = (job: JobInfo | null, no: number, group: TaskGroup<Tile>): void => {
-    current = { group, no, job, failed: 0 }
+  const follow = (job: JobInfo | null, no: number, group: TaskGroup<TileOutputs>): void => {
+    current = { group, no, job, byGpu: 0, failed: 0 }
     tiles.clear()
     events.onWiped()
     events.onChange()
     void collect(group, job?.done ?? 0)
   }
 
-  const collect = async (group: TaskGroup<Tile>, alreadyDone: number): Promise<void> => {
+  const collect = async (group: TaskGroup<TileOutputs>, alreadyDone: number): Promise<void> => {
     let seen = 0
     try {
       for await (const record of group) {
         if (current?.group !== group) return
         seen += 1
         if (record.status === 'done') {
-          tiles.set(record.index, record.value)
-          view = record.value.spec.view
-          events.onTile(record.value, seen > alreadyDone)
+          const tile = tileOf(record.value, record.processor ?? '')
+          tiles.set(record.index, tile)
+          if (isFromGpu(tile)) current.byGpu += 1
+          view = tile.spec.view
+          events.onTile(tile, seen > alreadyDone)
         } else if (record.status === 'failed') {
           current.failed += 1
           if (current.failed === 1) events.onProblem(record.error)
@@ -94,9 +106,7 @@ export function createWall(mesh: Mesh, events: WallEvents): Wall {
 
   return {
     get picture() {
-      return current === null
-        ? null
-        : pictureOf(current.no, current.job, current.group, tiles.size, current.failed)
+      return current === null ? null : pictureOf(current, tiles.size)
     },
     get view() {
       return view
@@ -137,20 +147,14 @@ function newestPicture(jobs: readonly JobInfo[]): JobInfo | null {
 
 function isNewer(
   job: JobInfo,
-  current: { readonly no: number; readonly group: TaskGroup<Tile> } | null,
+  current: { readonly no: number; readonly group: TaskGroup<TileOutputs> } | null,
 ): boolean {
   if (current === null) return true
   const no = pictureNo(job)
   return no === current.no ? job.id > current.group.jobId : no > current.no
 }
 
-function pictureOf(
-  no: number,
-  job: JobInfo | null,
-  group: TaskGroup<Tile>,
-  drawn: number,
-  failed: number,
-): PictureState {
+function pictureOf({ no, job, group, byGpu, failed }: Current, drawn: number): PictureState {
   const total = Math.max(group.progress.total, job?.total ?? 0, drawn)
   const isComplete = total > 0 && drawn === total
   return {
@@ -161,6 +165,7 @@ function pictureOf(
     isMine: job?.isMine ?? true,
     total,
     drawn,
+    byGpu,
     failed,
     state: isComplete ? 'complete' : job?.isEnded === true ? 'stopped' : 'running',
   }

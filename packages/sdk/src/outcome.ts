@@ -61,7 +61,7 @@ export async function completedOf<T>(index: number, handle: TaskHandle<T>): Prom
     const found = handle.book.keeper.read(outcome.value)
     // Only then: a value that is a handle itself must not be flattened.
     const value = (outcome.value instanceof ChunkPayload ? await found : found) as T
-    return { index, task, status: 'done', value, peer }
+    return { index, task, status: 'done', value, peer, processor: outcome.processor }
   } catch (error) {
     return { index, task, status: 'failed', error: error as Error, peer }
   }

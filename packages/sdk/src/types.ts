@@ -153,6 +153,8 @@ export type Completed<T> =
       readonly status: 'done'
       readonly value: T
       readonly peer: string | null
+      /** Where it ran: `<peer>/<kind>/<index>`. */
+      readonly processor: string | null
     }
   | {
       readonly index: number

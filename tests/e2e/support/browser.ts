@@ -7,8 +7,11 @@ import { findChromium } from '../../../scripts/setup.mjs'
  */
 export const plainHost = 'room.test'
 
+/** Software WebGPU, the same on every machine. */
+export const gpuFlags: readonly string[] = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader']
+
 /** A browser whose pages find each other over the loopback interface alone. */
-export function launchBrowser(): Promise<Browser> {
+export function launchBrowser(flags: readonly string[] = []): Promise<Browser> {
   const executablePath = findChromium()
   return chromium.launch({
     ...(executablePath === null ? {} : { executablePath }),
@@ -21,6 +24,7 @@ export function launchBrowser(): Promise<Browser> {
       '--disable-sync',
       '--allow-loopback-in-peer-connection',
       `--host-resolver-rules=MAP ${plainHost} 127.0.0.1`,
+      ...flags,
     ],
   })
 }

@@ -1,6 +1,14 @@
 import type { Page } from 'playwright'
 import { expect } from 'vitest'
-import { imageHeight, imageWidth, renderTile, tilesOf, type View } from '../../../apps/demo/src/fractal.ts'
+import {
+  argumentsOf,
+  drawShades,
+  imageHeight,
+  imageWidth,
+  tileOf,
+  tilesOf,
+  type View,
+} from '../../../apps/demo/src/fractal.ts'
 import { coloursOf, pixelsOf } from '../../../apps/demo/src/palette.ts'
 
 /** What a person does with the page; everything goes through what is on the screen. */
@@ -78,7 +86,7 @@ export function referencePixels(view: View): Buffer {
   const pixels = Buffer.alloc(imageWidth * imageHeight * 4)
   const colours = coloursOf('dusk')
   for (const spec of tilesOf(view)) {
-    const tile = Buffer.from(pixelsOf(renderTile({ processor: 'reference' }, spec), colours).buffer)
+    const tile = Buffer.from(pixelsOf(tileOf(drawShades(argumentsOf(spec)), 'reference'), colours).buffer)
     for (let row = 0; row < spec.height; row += 1) {
       const at = ((spec.top + row) * imageWidth + spec.left) * 4
       tile.copy(pixels, at, row * spec.width * 4, (row + 1) * spec.width * 4)

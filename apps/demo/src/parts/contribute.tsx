@@ -57,8 +57,9 @@ export function Contribute({
         <summary>What runs here, and how do I stop it?</summary>
         <p>
           Functions that the members of this room send, in up to {count(workers, 'background worker')} of this
-          page. They cannot see your files, your other tabs or what you type; they can use your processor and
-          your network. Lend only to a room whose people you trust.
+          page, and computations on its GPU where there is one. They cannot see your files, your other tabs or
+          what you type; they can use your processors and your network. Lend only to a room whose people you
+          trust.
         </p>
         <p>
           To stop: press the switch again, press Leave, or close this tab. It stops at once; others redo what
@@ -69,9 +70,9 @@ export function Contribute({
   )
 }
 
-function stateText({ isContributing, isSwitching, lent }: PageState): string {
+function stateText({ isContributing, isSwitching, lent, isGpuLent }: PageState): string {
   if (isSwitching) return isContributing ? 'Stopping …' : 'Starting …'
   if (!isContributing) return 'Off: this device computes nothing for others.'
   if (lent === 0) return 'On, but no worker could start here yet.'
-  return `On: this device lends ${count(lent, 'worker')}.`
+  return `On: this device lends ${count(lent, 'worker')}${isGpuLent ? ' and its GPU' : ''}.`
 }

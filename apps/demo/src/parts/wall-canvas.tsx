@@ -1,6 +1,6 @@
 import type { VNode } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import { imageHeight, imageWidth, type Tile } from '../fractal.ts'
+import { imageHeight, imageWidth, isFromGpu, type Tile } from '../fractal.ts'
 import { coloursOf, type PaletteName, pixelsOf } from '../palette.ts'
 import type { Session } from '../session.ts'
 
@@ -47,8 +47,10 @@ export function WallCanvas({ session, palette, hasBorders, label }: WallCanvasPr
   )
 }
 
-function drawBorder(context: CanvasRenderingContext2D, { spec }: Tile, colour: string): void {
-  const { left, top, width, height } = spec
+/** Solid for a worker, dashed for a GPU: told apart without colours, too. */
+function drawBorder(context: CanvasRenderingContext2D, tile: Tile, colour: string): void {
+  const { left, top, width, height } = tile.spec
+  context.setLineDash(isFromGpu(tile) ? [8, 7] : [])
   context.strokeStyle = colour
   context.lineWidth = 3
   context.strokeRect(left + 2.5, top + 2.5, width - 5, height - 5)

@@ -5,6 +5,7 @@ import type { PageState } from '../page-state.ts'
 import { type PaletteName, palettes } from '../palette.ts'
 import type { Session } from '../session.ts'
 import { viewFor } from '../view-commands.ts'
+import type { PictureState } from '../wall.ts'
 import { count } from '../words.ts'
 import { WallCanvas } from './wall-canvas.tsx'
 
@@ -139,6 +140,11 @@ function Progress({ state }: { readonly state: PageState }): VNode {
           {ownerText(state)}
         </p>
       )}
+      {picture !== null && picture.drawn > 0 && (
+        <p class="quiet" data-by-gpu={picture.byGpu}>
+          {makersText(picture)}
+        </p>
+      )}
       {nobodyLends && picture?.state !== 'complete' && (
         <p class="hint">No device lends a worker: press Contribute here or on another device.</p>
       )}
@@ -156,6 +162,10 @@ function progressText({ picture, tilesPerSecond }: PageState): string {
   return `Picture ${picture.no}: ${tiles}, ${tilesPerSecond.toFixed(1)} per second`
 }
 
+function makersText({ drawn, byGpu }: PictureState): string {
+  return `Drawn by workers (solid border): ${drawn - byGpu}. By GPUs (dashed border): ${byGpu}.`
+}
+
 function ownerText({ picture, ownerName }: PageState): string {
   if (picture === null) return ''
   const owner = picture.isMine ? 'this page' : ownerName
@@ -166,7 +176,8 @@ function ownerText({ picture, ownerName }: PageState): string {
 function pictureLabel({ picture, view }: PageState): string {
   if (picture === null || view === null) return 'Empty wall'
   const place = `centre ${view.x.toPrecision(6)} and ${view.y.toPrecision(6)} i, width ${view.span.toPrecision(3)}`
-  return `Mandelbrot set, ${place}: ${picture.drawn} of ${picture.total} tiles drawn`
+  const byGpu = picture.byGpu > 0 ? `, ${picture.byGpu} by GPUs` : ''
+  return `Mandelbrot set, ${place}: ${picture.drawn} of ${picture.total} tiles drawn${byGpu}`
 }
 
 function LendsOnly(): VNode {
