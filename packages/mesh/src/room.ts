@@ -15,7 +15,8 @@ import {
   type ViewEvent,
 } from '@shoal/scheduler'
 import type { OpenDisk } from './chunks/disk.ts'
-import { type ChunkNetwork, createChunkStore, type MeshChunkStore } from './chunks/store.ts'
+import { type ChunkRoutes, createChunkRoutes } from './chunks/routes.ts'
+import { createChunkStore, type MeshChunkStore } from './chunks/store.ts'
 import { keysOf } from './invite.ts'
 import { limits } from './limits.ts'
 import { createIdentity, type Identity, type RoomKeys } from './membership/crypto.ts'
@@ -120,10 +121,15 @@ class OpenedRoom implements Room {
     this.role = invite.role
     this.invite = invite
     this.operations = operations
+    const routes = chunkRoutes(
+      invite.role,
+      () => this.#peers,
+      () => this.chunks,
+    )
     this.chunks = createChunkStore({
       self: identity.peer,
       clock,
-      network: chunkNetwork(() => this.#peers),
+      network: routes,
       openDisk: options.openChunkDisk ?? null,
       ...(options.chunkMemoryBytesMax !== undefined && { memoryBytesMax: options.chunkMemoryBytesMax }),
     })
@@ -154,9 +160,9 @@ class OpenedRoom implements Room {
         onReplica: members.message,
         onWanted: operations.onWanted,
         onOperation: operations.onAnswer,
-        onPieceWanted: this.chunks.onWanted,
-        onPiece: this.chunks.onAnswer,
-        onReach: (peer) => this.chunks.onReach(peer),
+        onPieceWanted: routes.onWanted,
+        onPiece: routes.onPiece,
+        onReach: routes.onReach,
         onRefused: refusals.emit,
         onEpoch: (epoch) => this.#store?.saveEpoch(epoch),
       },
@@ -246,20 +252,17 @@ function randomBytes(length: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(length))
 }
 
-function chunkNetwork(peers: () => Peers): ChunkNetwork {
-  return {
-    reach(peer) {
-      if (peers().session(peer) !== null) return 'linked'
-      return peers()
+function chunkRoutes(role: PeerRole, peers: () => Peers, store: () => MeshChunkStore): ChunkRoutes {
+  return createChunkRoutes({
+    role,
+    store,
+    session: (peer) => peers().session(peer),
+    isKnown: (peer) =>
+      peers()
         .list()
-        .some((remote) => remote.peer === peer)
-        ? 'away'
-        : 'gone'
-    },
-    ask: (peer, wanted) => peers().session(peer)?.wantPiece(wanted),
-    answer: async (peer, request, bytes) => peers().session(peer)?.sendPiece(request, bytes),
-    refuse: (peer, error) => peers().session(peer)?.pipe.refuse(error),
-  }
+        .some((remote) => remote.peer === peer),
+    members: () => remoteMembers(peers()),
+  })
 }
 
 function operationPorts(clock: Clock, peers: () => Peers): OperationsOptions {

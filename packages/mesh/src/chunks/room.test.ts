@@ -110,6 +110,25 @@ test('[CH4] a holder that leaves in the middle: E_CHUNK_LOST, or the rest comes 
   await expect(settle(world, lost)).rejects.toThrow(expect.objectContaining({ code: 'E_CHUNK_LOST' }))
 })
 
+test('[CH3] a chunk goes from a contributor to another one, through members, who keep nothing of it', async () => {
+  const lender: JoinOptions = { role: 'contributor' }
+  const { world, peers } = await roomOf({ a: {}, b: {}, c: lender, d: lender })
+  const [a, b, c, d] = peers as [TestPeer, TestPeer, TestPeer, TestPeer]
+  const ref = await put(c, chunkBytes(9 * mebibyte))
+  expectSameBytes(await settle(world, d.room.chunks.fetch(ref, [c.self])), chunkBytes(9 * mebibyte))
+  expect([a.room.chunks.stats.heldBytes, b.room.chunks.stats.heldBytes]).toEqual([0, 0])
+  d.room.chunks.drop(ref.id)
+  const again = d.room.chunks.fetch(ref, [c.self])
+  void a.room.leave()
+  expectSameBytes(await settle(world, again), chunkBytes(9 * mebibyte))
+  d.room.chunks.drop(ref.id)
+  const lost = d.room.chunks.fetch(ref, [c.self])
+  void c.room.leave()
+  await expect(settle(world, lost)).rejects.toThrow(expect.objectContaining({ code: 'E_CHUNK_LOST' }))
+  const codes = [b, d].flatMap((peer) => peer.codes())
+  expect(codes.filter((code) => /CHUNK|HASH/.test(code))).toEqual([])
+})
+
 test('[65] crafted frames about chunks are refused, and the peer goes on', async () => {
   const says: ((type: number, body: Uint8Array) => void)[] = []
   const wrap = wrapLinks((link) => {
@@ -133,11 +152,13 @@ test('[65] crafted frames about chunks are refused, and the peer goes on', async
     return a.codes().slice(before)
   }
   expect(await refused(pieceWanted, packBody([1, ref.id, ref.hash]))).toEqual(['E_SCHEMA'])
-  expect(await refused(pieceWanted, packBody([1, '../secret file', ref.hash, 0]))).toEqual(['E_SCHEMA'])
-  expect(await refused(pieceWanted, packBody([1, ref.id, new Uint8Array(31), 0]))).toEqual(['E_SCHEMA'])
-  expect(await refused(pieceWanted, packBody([1, ref.id, new Uint8Array(32), 0]))).toEqual(['E_CHUNK_REF'])
-  expect(await refused(pieceWanted, packBody([1, ref.id, ref.hash, -1]))).toEqual(['E_SCHEMA'])
-  expect(await refused(pieceWanted, packBody([1, ref.id, ref.hash, 2]))).toEqual(['E_CHUNK_REF'])
+  expect(await refused(pieceWanted, packBody([1, '../secret file', ref.hash, 0, null]))).toEqual(['E_SCHEMA'])
+  expect(await refused(pieceWanted, packBody([1, ref.id, new Uint8Array(31), 0, null]))).toEqual(['E_SCHEMA'])
+  expect(await refused(pieceWanted, packBody([1, ref.id, new Uint8Array(32), 0, null]))).toEqual([
+    'E_CHUNK_REF',
+  ])
+  expect(await refused(pieceWanted, packBody([1, ref.id, ref.hash, -1, null]))).toEqual(['E_SCHEMA'])
+  expect(await refused(pieceWanted, packBody([1, ref.id, ref.hash, 2, null]))).toEqual(['E_CHUNK_REF'])
   expect(await refused(pieceWanted, new Uint8Array(0))).toEqual(['E_DECODE'])
   expect(await refused(piece, new Uint8Array(4))).toEqual(['E_SCHEMA'])
   expect(await refused(piece, Uint8Array.of(0, 0, 0, 1, 2))).toEqual(['E_SCHEMA'])

@@ -55,7 +55,7 @@ export interface PeersHooks {
   onReplica(from: PeerId, message: Uint8Array): void
   onWanted(from: PeerId, request: number, hash: OperationHash): void
   onOperation(from: PeerId, request: number, text: OperationText | null): void
-  onPieceWanted(from: PeerId, wanted: Wanted): void
+  onPieceWanted(from: PeerId, wanted: Wanted, via: PeerId | null): void
   onPiece(from: PeerId, request: number, bytes: Uint8Array | null): void
   /** A link to the peer was made (again), broke, or the peer is gone: see `list` and `session`. */
   onReach(peer: PeerId): void
@@ -370,7 +370,7 @@ class PeerTable implements Peers {
       },
       onWanted: (request, hash) => hooks.onWanted(peer, request, hash),
       onOperation: (request, text) => hooks.onOperation(peer, request, text),
-      onPieceWanted: (wanted) => hooks.onPieceWanted(peer, wanted),
+      onPieceWanted: (wanted, via) => hooks.onPieceWanted(peer, wanted, via),
       onPiece: ifCurrent((request, bytes) => hooks.onPiece(peer, request, bytes)),
       onTicket: (ticket) => this.#door.onTicket(ticket, session().bulk),
       onRefusedBy: ifCurrent((code, message, fence) => {

@@ -127,18 +127,19 @@ export function readTicket(body: Uint8Array): BulkTicket {
   }
 }
 
-export function writeWantedPiece({ request, id, hash, index }: Wanted): Uint8Array {
-  return packBody([request, id, hash, index])
+export function writeWantedPiece({ request, id, hash, index }: Wanted, via: PeerId | null): Uint8Array {
+  return packBody([request, id, hash, index, via])
 }
 
-export function readWantedPiece(body: Uint8Array): Wanted {
-  const [request, id, hash, index] = asTuple(unpackBody(body), 4, 'a request for a piece')
-  return {
+export function readWantedPiece(body: Uint8Array): { readonly wanted: Wanted; readonly via: PeerId | null } {
+  const [request, id, hash, index, via] = asTuple(unpackBody(body), 5, 'a request for a piece')
+  const wanted = {
     request: asUint(request, 'the number of a request', 2 ** 32 - 1),
     id: asId(id, 'a chunk') as ChunkId,
     hash: asBytes(hash, 'the hash of a chunk', 32),
     index: index === null ? null : asUint(index, 'the index of a piece'),
   }
+  return { wanted, via: via === null ? null : asPeerId(via, 'the holder of a chunk') }
 }
 
 /** In front of a piece: the number of its request, and whether it is here. */

@@ -33,7 +33,7 @@ export const frameTypes = {
   wanted: 18,
   /** The answer to `wanted`: `[request, null | [name, source, exportName]]`. */
   operation: 19,
-  /** Please send a piece of a chunk, or the hashes of all: `[request, chunk, hash, index | null]`. */
+  /** Please send a piece of a chunk, or the hashes of all: `[request, chunk, hash, index | null, holder | null]`. */
   pieceWanted: 21,
   /** The answer to `pieceWanted`: the request (4 bytes), 1 and the bytes, or 0 when they are not here. */
   piece: 22,

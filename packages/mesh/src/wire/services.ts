@@ -16,16 +16,7 @@ import type {
   Voter,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import {
-  asId,
-  asList,
-  asOperationHash,
-  asPeerId,
-  asText,
-  asTuple,
-  asUint,
-  schemaError,
-} from './validate.ts'
+import { asId, asList, asOperationHash, asPeerId, asText, asTuple, asUint, schemaError } from './validate.ts'
 import {
   asFlat,
   readAttemptOutcome,

@@ -58,7 +58,7 @@ export interface SessionHandlers {
   onPeers(hints: readonly AddressHint[]): void
   onWanted(request: number, hash: OperationHash): void
   onOperation(request: number, text: OperationText | null): void
-  onPieceWanted(wanted: Wanted): void
+  onPieceWanted(wanted: Wanted, via: PeerId | null): void
   onPiece(request: number, bytes: Uint8Array | null): void
   onTicket(ticket: BulkTicket): void
   onRefusedBy(code: string, message: string, epoch: number | null): void
@@ -91,7 +91,8 @@ export interface Session {
   sendPeers(hints: readonly AddressHint[]): void
   want(request: number, hash: OperationHash): void
   sendOperation(request: number, text: OperationText | null): void
-  wantPiece(wanted: Wanted): void
+  /** @param via the peer that has it, when this one is to pass it on */
+  wantPiece(wanted: Wanted, via: PeerId | null): void
   /** Resolves when the bytes arrived, or never will. `null`: they are not here. */
   sendPiece(request: number, bytes: Uint8Array | null): Promise<void>
   sendTicket(ticket: BulkTicket): void
@@ -157,7 +158,7 @@ export function createSession(options: SessionOptions): Session {
     sendPeers: (hints) => now(frameTypes.peers, writePeers(hints)),
     want: (request, hash) => now(frameTypes.wanted, packBody([request, hash])),
     sendOperation: (request, text) => outgoing.send(frameTypes.operation, writeOperation(request, text)),
-    wantPiece: (wanted) => now(frameTypes.pieceWanted, writeWantedPiece(wanted)),
+    wantPiece: (wanted, via) => now(frameTypes.pieceWanted, writeWantedPiece(wanted, via)),
     sendPiece: (request, bytes) =>
       new Promise((resolve) => {
         const head = writePieceHead(request, bytes !== null)
@@ -298,8 +299,10 @@ export function createIncoming(options: {
         const { request, text } = readOperation(body)
         return handlers.onOperation(request, text)
       }
-      case frameTypes.pieceWanted:
-        return handlers.onPieceWanted(readWantedPiece(body))
+      case frameTypes.pieceWanted: {
+        const { wanted, via } = readWantedPiece(body)
+        return handlers.onPieceWanted(wanted, via)
+      }
       case frameTypes.piece: {
         const { request, bytes } = readPiece(body)
         return handlers.onPiece(request, bytes)
