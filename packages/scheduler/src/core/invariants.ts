@@ -1,5 +1,6 @@
 import { assert } from '../model/errors.ts'
 import { taskIdOf } from '../model/ids.ts'
+import { assertServices } from './services/invariants.ts'
 import { type JobState, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
 
 /**
@@ -18,6 +19,7 @@ export function assertInvariants(state: SchedulerState): void {
   }
   checkProcessors(state)
   checkExecutor(state)
+  assertServices(state.services)
 }
 
 function checkCounts(job: JobState): void {

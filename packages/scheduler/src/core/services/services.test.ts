@@ -16,6 +16,7 @@ import type {
 } from '../../model/service.ts'
 import type { Effect } from '../effects.ts'
 import type { Event } from '../events.ts'
+import { assertInvariants } from '../invariants.ts'
 import { createState, type SchedulerState, wakeAtOf } from '../state.ts'
 import { step } from '../step.ts'
 
@@ -70,7 +71,9 @@ function room(...names: string[]) {
   const find = (name: string): Member =>
     members.find((member) => member.id === name && !member.isDead) as Member
   const feed = (member: Member, event: Plain<Event>): void => {
-    for (const effect of step(member.state, { ...event, at } as Event)) perform(member, effect)
+    const effects = step(member.state, { ...event, at } as Event)
+    assertInvariants(member.state)
+    for (const effect of effects) perform(member, effect)
   }
   const news = (member: Member, one: ServiceNews): void =>
     feed(member, { type: 'services-told', news: [one] })
@@ -571,6 +574,18 @@ test('[SV11] leaving hands over within a step of the network, and no call fails'
     [1, 0],
     [2, 1],
   ])
+})
+
+test('[SV11] leaving copies first what nobody else has', () => {
+  const all = room('a')
+  all.create('a')
+  all.call('a', 1)
+  all.join('b')
+  all.leave('a')
+  all.wait(100)
+  expect(all.find('a').notices).toContain('left')
+  expect(all.claim('b')).toMatchObject({ host: 'b' })
+  expect(all.state('b')).toEqual([1])
 })
 
 test('[SV11] migrating moves the state to the member that was named', () => {

@@ -161,17 +161,21 @@ export function onHandOver(
   else if (service.claim.follower === ctx.state.self) takeOver(ctx, service)
 }
 
-/** This peer leaves: all that it hosts goes to where the copy is. */
+/** This peer leaves: all that it hosts goes to where the copy is, or is copied first. */
 export function leave(ctx: StepContext): void {
   const { state } = ctx
   state.services.isLeaving = true
   for (const service of state.services.services.values()) {
     const { hosted, claim } = service
-    if (hosted?.isActing !== true || claim === null || claim.follower === null) continue
+    if (hosted?.isActing !== true || claim === null || hosted.spec.durability === 'none') continue
+    const to = claim.follower ?? candidates(state, service)[0]
+    if (to === undefined) continue
     const untilMs = state.now + state.config.handOverMs
-    hosted.migration = { to: claim.follower, asker: state.self, untilMs }
-    hosted.frozenUntil = untilMs
-    handOver(ctx, service, hosted)
+    hosted.migration = { to, asker: state.self, untilMs }
+    if (to === claim.follower) {
+      hosted.frozenUntil = untilMs
+      handOver(ctx, service, hosted)
+    } else armTick(ctx, service, state.now)
   }
   endLeaving(ctx)
 }
