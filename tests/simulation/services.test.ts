@@ -54,6 +54,7 @@ test.each(plantedServiceBugs)(
 /** Worlds that once found a bug: what was wrong, and where it shows. */
 const regressions: readonly (readonly [what: string, kind: ServiceWorldKind, seed: number])[] = [
   ['a follower was named that lacked calls whose replies had left', 'gentle', 31],
+  ['a worker that died over the journal took an answered call with it', 'chaos', 588],
 ]
 
 test.each(regressions)('[SV] %s (%s, seed %i)', (_what, kind, seed) => {

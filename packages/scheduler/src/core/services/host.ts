@@ -53,6 +53,7 @@ export function createHosted(
     running: new Deque(),
     ran: snapshot.seq,
     released: snapshot.seq - 1,
+    inherited: copy?.seq ?? 0,
     sessions: new Map(),
     snapshot,
     entries: [...entries],
@@ -235,6 +236,11 @@ function needsSnapshot({ spec, entries, kept, snapshotAt }: Hosted): boolean {
   return entries.length >= spec.every
 }
 
+/** Whether the reply has left, here or at the host before: then what the call did must stay. */
+function isAnswered({ released, inherited }: Hosted, { seq }: JournalEntry): boolean {
+  return seq <= Math.max(released, inherited)
+}
+
 /** A call that killed its worker keeps its place in the journal, and is not run again: method ''. */
 function isSkipped(entry: JournalEntry): boolean {
   return entry.method === ''
@@ -355,8 +361,8 @@ export function takeSnapshot(hosted: Hosted, seq: number, state: ServiceSnapshot
 }
 
 /**
- * The worker is gone. The call that it ran fails and is never run again; the others are run again on the state that
- * is left. Without durability all of them fail.
+ * The worker is gone. The call that it ran fails and is never run again, unless it ran well before; the others are run
+ * again on the state that is left. Without durability all of them fail.
  */
 export function onDied(ctx: StepContext, service: ServiceState, hosted: Hosted, cause: ErrorRecord): void {
   ctx.state.services.byInstance.delete(hosted.instance)
@@ -364,7 +370,7 @@ export function onDied(ctx: StepContext, service: ServiceState, hosted: Hosted, 
   hosted.snapshotAt = null
   const guilty = hosted.running.peek()
   if (hosted.spec.durability === 'none') failAll(ctx, hosted, cause)
-  else rewind(hosted, guilty)
+  else rewind(hosted, guilty !== undefined && isAnswered(hosted, guilty) ? undefined : guilty)
   openInstance(ctx, service, hosted)
   touch(ctx, service)
   armTick(ctx, service, ctx.state.now)

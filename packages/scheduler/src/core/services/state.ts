@@ -95,6 +95,8 @@ export interface Hosted {
   ran: number
   /** Replies of calls up to this one may have left. */
   released: number
+  /** Calls up to this one came with the copy: their replies may have left before. */
+  readonly inherited: number
   sessions: Map<CallerId, Session>
   snapshot: ServiceSnapshot
   /** Calls behind the snapshot, in order: what a new instance runs again, and a journal's copies hold. */
