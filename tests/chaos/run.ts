@@ -42,9 +42,9 @@ export function isGood({ verdict, troubles }: ChaosReport): boolean {
 /** Codes that the tasks which misbehave may end with. */
 const expectedCodes: Readonly<Record<string, readonly string[]>> = {
   hang: ['E_TASK_TIMEOUT'],
-  // The peer that it was meant for may be gone by then.
+  // The peers that they were meant for may be gone by then.
   bomb: ['E_TASK_POISON', 'E_NO_PROCESSOR'],
-  poison: ['E_TASK_POISON'],
+  poison: ['E_TASK_POISON', 'E_NO_PROCESSOR'],
 }
 const tasksPerJob = 20
 /** Time for those who were away to be heard. */

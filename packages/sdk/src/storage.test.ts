@@ -45,7 +45,7 @@ describe('storage', () => {
     expect([second.self, epochOf(second)]).toEqual([first.self, 2])
     expect(second.jobs().map(({ id }) => id)).toEqual([group.jobId])
     expect(await second.group<number>(group.jobId)).toEqual([1, 4, 9])
-  })
+  }, 60_000)
 
   test('[DU5] two meshes with one folder are two peers', async () => {
     const storage = join(root, 'two')

@@ -32,6 +32,7 @@ export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): v
     tasksDone: 0,
   })
   state.story.add(state.now, id, 'joined at epoch', epoch)
+  if (role === 'member') state.metAt ??= state.now
   ctx.send(id, { type: 'profile', profile: myProfile(ctx), wantsYours: true })
   if (role === 'member') services.onPeerMet(ctx, id)
   // A successor that asked around before this peer was seen asks it, too: also after the job's end, as

@@ -294,6 +294,9 @@ export interface SchedulerState {
   memberLossesAt: number[]
   /** Until then this peer may have been given up by others and not know it. */
   doubtUntil: number
+  /** When this start began, and when it saw another member first; `null`: not yet. */
+  startedAt: number | null
+  metAt: number | null
   /** Results were not taken since the last audit, which repeats them. */
   hasHeldBack: boolean
   readonly cancels: PendingCancel[]
@@ -359,6 +362,8 @@ export function createState(options: {
     earlyOutcomes: new Map(),
     memberLossesAt: [],
     doubtUntil: 0,
+    startedAt: null,
+    metAt: null,
     hasHeldBack: false,
     cancels: [],
     services: createServices(options.self, options.epoch),

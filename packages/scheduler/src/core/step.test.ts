@@ -343,8 +343,8 @@ test('[CL2] the first successor claims at once, adopts what runs, and places the
       profile: { name: 'h', processors: [{ id: processor, kind: 'worker', isDefault: true, score: 1 }] },
     },
   })
-  feed({ type: 'peer-left', peer: far, cause: 'dead' }, 100)
-  const claimed = feed({ type: 'time-passed' }, 100)
+  feed({ type: 'peer-left', peer: far, cause: 'dead' }, 1_000)
+  const claimed = feed({ type: 'time-passed' }, 1_000)
   expect(only(claimed, 'write')[0]?.records).toEqual([{ type: 'claim', by: me, job, epoch: 2 }])
   expect(only(claimed, 'send').map((effect) => [effect.to, effect.message.type])).toContainEqual([
     helper,
@@ -364,7 +364,7 @@ test('[CL2] the first successor claims at once, adopts what runs, and places the
   })
   expect(status(state, 0)).toBe('assigned')
   expect(status(state, 1)).toBe('waiting')
-  feed({ type: 'time-passed' }, 450)
+  feed({ type: 'time-passed' }, 1_350)
   expect(status(state, 1)).toBe('assigned')
   expect(findTask(state, { job, no: 0 })?.attempt).toBe(5)
 })
@@ -409,6 +409,30 @@ test('[CL4] the lowest epoch decides an outcome that two owners wrote', () => {
     ],
   })
   expect(findTask(state, { job, no: 0 })?.outcome).toMatchObject({ value: value(1) })
+})
+
+test('[CL8] a member that has just started hears the others before it claims what it kept', () => {
+  const kept: Event = {
+    type: 'records-arrived',
+    at: 0,
+    records: [
+      { type: 'job', by: me, job, name: 'j' },
+      { type: 'specs', job, specs: [spec(0)] },
+    ],
+  }
+  const alone = world({ isReplicated: true })
+  alone.feed(kept)
+  for (const at of [1_000, 2_000, 3_000, 4_000]) alone.feed({ type: 'time-passed' }, at)
+  expect(alone.state.jobs.get(job)?.isMine).toBe(false)
+  alone.feed({ type: 'time-passed' }, 5_000)
+  expect(alone.state.jobs.get(job)?.isMine).toBe(true)
+
+  const met = world({ isReplicated: true })
+  met.feed(kept)
+  join(met.feed, far, 1)
+  met.feed({ type: 'records-arrived', records: [{ type: 'claim', by: far, job, epoch: 2 }] }, 500)
+  met.feed({ type: 'time-passed' }, 6_000)
+  expect(met.state.jobs.get(job)).toMatchObject({ isMine: false, claim: { peer: far, epoch: 2 } })
 })
 
 test('[CL6] a member that lost all others at once waits before it claims their jobs', () => {

@@ -28,6 +28,7 @@ const roundsMax = 100_000
  */
 export function step(state: SchedulerState, event: Event): Effect[] {
   state.now = Math.max(state.now, event.at)
+  state.startedAt ??= state.now
   if (state.now - state.timers.nextAt > state.config.stallMs)
     state.doubtUntil = state.now + state.config.doubtMs
   const ctx = new StepContext(state)

@@ -49,6 +49,14 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
   const job = ctx.state.jobs.get(id)
   if (job === undefined || isOver(job) || job.isMine || job.claim.epoch !== epoch) return
   if (isOwnerHere(ctx.state, job)) return
+  if (isNew(ctx.state)) {
+    ctx.state.timers.arm(ctx.state.now + ctx.state.config.takeoverStepMs, {
+      type: 'takeover',
+      job: id,
+      epoch,
+    })
+    return
+  }
   if (isInDoubt(ctx.state)) {
     const at = Math.max(
       ctx.state.doubtUntil,
@@ -58,6 +66,12 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
     return
   }
   claim(ctx, job, Math.max(2, epoch + 1))
+}
+
+/** What this peer kept from an earlier start may be long out of date: the others, if there are any, tell soon. */
+function isNew({ now, startedAt, metAt, config }: SchedulerState): boolean {
+  const knowsAt = metAt === null ? Number.POSITIVE_INFINITY : metAt + config.takeoverStepMs
+  return startedAt !== null && now < Math.min(startedAt + config.isolatedMs, knowsAt)
 }
 
 /** This peer stood still, was given up, or hears nobody: others may own by now what it takes for its own. */
