@@ -238,9 +238,11 @@ class Run {
     const { history } = this.#world
     this.#world.log('no more faults')
     const submissions = [...history.submissions.values()]
-    const living = new Set(this.#up().map(({ name }) => name))
-    const isOver = ({ isAccepted, endedFor, by }: Submission): boolean =>
-      !isAccepted || (living.has(by) ? endedFor.has(by) : endedFor.size > 0)
+    // Whoever dies now, of a poison task, no longer waits.
+    const isOver = ({ isAccepted, endedFor, by }: Submission): boolean => {
+      const isWaiting = this.#up().some(({ name }) => name === by)
+      return !isAccepted || (isWaiting ? endedFor.has(by) : endedFor.size > 0)
+    }
     const isDone = await this.#world.until(() => submissions.every(isOver), endMs)
     if (!isDone) {
       for (const open of submissions.filter((one) => !isOver(one))) {

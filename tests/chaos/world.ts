@@ -63,6 +63,8 @@ class RealWorld implements World {
   #browser: Browser | null = null
   #host: RoomHost | null = null
   #invite = ''
+  /** Resolves when signalling is back. */
+  #outage: Promise<void> = Promise.resolve()
   #isOver = false
 
   constructor(log: (line: string) => void) {
@@ -116,10 +118,17 @@ class RealWorld implements World {
   }
 
   async stopSignalling(): Promise<() => Promise<void>> {
+    // On a busy machine the last outage may not be over: one after the other, or both would open the port.
+    const before = this.#outage
+    let end = (): void => {}
+    this.#outage = new Promise((resolve) => {
+      end = resolve
+    })
+    await before
     const port = this.#host?.port ?? 0
     await this.#host?.close()
     return async () => {
-      this.#host = await hostRoom({ page: false, port, dataDir: join(this.#folder, 'room') })
+      this.#host = await hostRoom({ page: false, port, dataDir: join(this.#folder, 'room') }).finally(end)
     }
   }
 
