@@ -52,6 +52,7 @@ await Promise.all([
       'raw-worker.page': join(here, 'work/raw-worker.page.ts'),
       'comlink-worker.page': join(here, 'work/comlink-worker.page.ts'),
       'worker-entry.browser': join(processors, 'worker-entry.browser.ts'),
+      'gpu-entry.browser': join(processors, 'webgpu/gpu-entry.browser.ts'),
     },
   }),
 ])

@@ -4,7 +4,7 @@ import { benchB5c } from './chunks.ts'
 import { benchCounts, benchS2Memory } from './counters.ts'
 import { benchB1, benchB1b, benchB2, benchB4, type Local } from './local.ts'
 import { comlinkNode, piscina, startRawWorker } from './node-workers.ts'
-import { benchFirstRemote, benchPage, benchRtc } from './pages.ts'
+import { benchFirstRemote, benchKernels, benchPage, benchRtc } from './pages.ts'
 import { createRaw } from './raw.ts'
 import { remoteBenches } from './remote.ts'
 import { benchB7, benchS2Node, withNodePair } from './rooms.ts'
@@ -59,6 +59,7 @@ function runPages(selection: Selection): Stage[] {
         stages.push({ ids: [`${id} rtc, lender is ${role}`], run: () => benchRtc(id, role, selection) })
     }
   }
+  if (isChosen(selection, 'B9', 'page')) stages.push({ ids: ['B9 page'], run: () => benchKernels(selection) })
   if (isChosen(selection, 'B8', 'page'))
     stages.push({ ids: ['B8 page'], run: () => benchFirstRemote(selection) })
   return stages

@@ -2,6 +2,7 @@ import { joinMesh, localMesh, type Mesh } from '@shoal/sdk'
 import { type Remote, wrap } from 'comlink'
 import { answerBare, type Bare, offerBare } from './bare.ts'
 import { comlinkSystem } from './comlink-system.ts'
+import { benchB9 } from './kernels.ts'
 import { benchB1, benchB1b, benchB2, benchB4 } from './local.ts'
 import { noop } from './ops.ts'
 import { createRaw, type RawWorker } from './raw.ts'
@@ -82,6 +83,7 @@ async function firstRemote(invite: string): Promise<number> {
 
 const api = {
   local,
+  kernels: benchB9,
   join,
   remote,
   firstRemote,

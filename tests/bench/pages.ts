@@ -51,7 +51,7 @@ interface Pages {
 }
 
 /** Starts what pages need, and ends all of it. */
-async function withPages<T>(work: (pages: Pages) => Promise<T>): Promise<T> {
+async function withPages<T>(work: (pages: Pages) => Promise<T>, more: readonly string[] = []): Promise<T> {
   const server = await serve()
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
@@ -62,7 +62,7 @@ async function withPages<T>(work: (pages: Pages) => Promise<T>): Promise<T> {
       version: () => `Chromium ${browsers[0]?.version() ?? ''}`,
       async open() {
         const browser = await chromium.launch({
-          args: flags,
+          args: [...flags, ...more],
           ...(executablePath === null ? {} : { executablePath }),
         })
         browsers.push(browser)
@@ -95,6 +95,11 @@ function callIn(page: Page): Call {
       },
       [name, args] as const,
     )
+}
+
+/** In a browser with WebGPU, by software where there is no GPU. */
+export function benchKernels({ pairs }: Selection): Promise<Row[]> {
+  return withPages(async (pages) => callIn(await pages.open())('kernels', pairs), ['--enable-unsafe-webgpu'])
 }
 
 export function benchPage(id: 'B1' | 'B1b' | 'B2' | 'B4', { pairs, isQuick }: Selection): Promise<Row[]> {
