@@ -91,6 +91,8 @@ export class Engine implements BookKeeper {
   readonly #stale = new Set<JobId>()
   /** Operations that were put into the store. */
   readonly #known = new Set<string>()
+  /** By hash, see `#isPlain`. */
+  readonly #plain = new Map<string, boolean>()
   readonly #idPrefix: string
   /** Tasks that ended before they could be sent. */
   readonly #unsent: JobBook
@@ -148,14 +150,22 @@ export class Engine implements BookKeeper {
     const name = options.record.name ?? operation.name
     const aborted = options.signal?.reason() ?? null
     const unsent = aborted === null ? early : cancelled(aborted)
-    const packed = unsent ?? this.#pack(args)
-    if ('status' in packed) return this.#unsentTask(name, packed)
+    const { record } = options
+    const isPlain =
+      unsent === null &&
+      needs.length === 0 &&
+      chunks.length === 0 &&
+      this.#isPlain(operation, record) &&
+      isCloneSafe(args)
+    const packed = isPlain ? null : (unsent ?? this.#pack(args))
+    if (packed !== null && 'status' in packed) return this.#unsentTask(name, packed)
     this.#addOperation(operation)
     const book = this.#session.open()
     const no = this.#session.number()
     const handle = new TaskHandle<unknown>(book, no, name)
     book.add(handle)
-    this.#session.submit(specOf(no, operation, packed, needs, chunks, options.record))
+    if (packed === null) this.#session.submitPlain(no, operation.record.hash, record, args)
+    else this.#session.submit(specOf(no, operation, packed, needs, chunks, record))
     options.signal?.add(handle)
     view.note(handle)
     return handle
@@ -191,7 +201,21 @@ export class Engine implements BookKeeper {
     return group
   }
 
-  /** Whether these can be one record: see the rules of ranges. In a room each task is written down by itself. */
+  /**
+   * Whether its tasks may share a record. In a room each task is written down by itself. A body that waits may wait
+   * for what the next task does: that one must be free to run elsewhere.
+   */
+  #isPlain({ record: { hash, source } }: AnyOperation, { timeoutMs }: TaskOptionsRecord): boolean {
+    if (this.#parts.room !== null || timeoutMs > 0) return false
+    let isPlain = this.#plain.get(hash)
+    if (isPlain === undefined) {
+      isPlain = !/takesContext|async|await|Promise|then/.test(source)
+      this.#plain.set(hash, isPlain)
+    }
+    return isPlain
+  }
+
+  /** Whether these can be one record: see the rules of ranges. */
   #isRange(operation: AnyOperation, { record, after, signal }: ResolvedOptions, row: Row): boolean {
     if (this.#parts.room !== null || row.length < 2 || after.length > 0 || record.timeoutMs > 0) return false
     if (signal?.reason() != null || operation.record.source.includes('takesContext')) return false
@@ -212,7 +236,7 @@ export class Engine implements BookKeeper {
     book.follow(group)
     this.#session.flush()
     const { hash } = operation.record
-    const range = { first: 0, operation: hash, options: options.record, items: new LiveItems(row) }
+    const range = { first: 0, operation: hash, options: options.record, items: new LiveItems(row, true) }
     this.runtime.submitRange(book.id, name, range)
     this.runtime.seal(book.id)
     options.signal?.add(group)

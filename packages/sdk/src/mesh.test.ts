@@ -45,6 +45,46 @@ const odd = operation('odd', (x: number) => {
   return x
 })
 
+describe('tasks spawned in one turn', () => {
+  const add = operation('add', (x: number, y: number) => x + y)
+
+  test('[RG1] share records, but no outcome', async () => {
+    const mesh = await meshOf(2)
+    await mesh.spawn(noop, 0)
+    const singles = Array.from({ length: 500 }, (_, x) => mesh.spawn(noop, x))
+    const pairs = Array.from({ length: 100 }, (_, x) => mesh.spawn(add, x, 1))
+    const odds = Array.from({ length: 20 }, (_, x) => mesh.spawn(odd, x))
+    const sum = mesh.spawn(add, singles[400] ?? 0, pairs[50] ?? 0)
+    expect(await Promise.all(singles)).toEqual(singles.map((_, x) => x))
+    expect(await Promise.all(pairs)).toEqual(pairs.map((_, x) => x + 1))
+    expect(await sum).toBe(451)
+    const ends = await Promise.allSettled(odds)
+    expect(ends.map(({ status }) => status === 'fulfilled')).toEqual(odds.map((_, x) => x % 2 === 1))
+    expect(new Set([...singles, ...pairs, ...odds].map(({ id }) => id)).size).toBe(620)
+  })
+
+  test('[RG5] are cancelled one by one', async () => {
+    const mesh = await meshOf(1)
+    const tasks = Array.from({ length: 300 }, (_, x) => mesh.spawn(noop, x))
+    tasks[200]?.cancel('not this one')
+    const ends = await Promise.allSettled(tasks)
+    expect(ends.filter(({ status }) => status === 'rejected')).toHaveLength(1)
+    expect(ends[200]).toMatchObject({ status: 'rejected', reason: { reason: 'not this one' } })
+  })
+
+  test('[RG1] that wait find places of their own, however short those before them were', async () => {
+    const mesh = await meshOf(2)
+    const wide = gate()
+    wide.open()
+    await Promise.all(Array.from({ length: 50 }, () => mesh.spawn(held<string>, wide.name, 'short')))
+    const shut = gate()
+    const tasks = ['a', 'b'].map((label) => mesh.spawn(held<string>, shut.name, label))
+    await shut.whenStarted(2)
+    shut.open()
+    expect(await Promise.all(tasks)).toEqual(['a', 'b'])
+  })
+})
+
 describe('map()', () => {
   test('gives 10,000 values in order, as one job', async () => {
     const mesh = await meshOf(2)

@@ -1,7 +1,8 @@
-import type { Clock, Runtime, TaskSpec } from '@shoal/scheduler'
+import type { Clock, OperationHash, Runtime, TaskOptionsRecord, TaskSpec } from '@shoal/scheduler'
 import type { ChunkBook } from './chunk-book.ts'
 import type { JobBook } from './job-book.ts'
 import { atTurnEnd } from './microtask.ts'
+import { createPending } from './pending-tasks.ts'
 
 /** A job takes this many single tasks before the next one opens: bounds what one document holds. */
 const sessionTasksMax = 10_000
@@ -16,6 +17,13 @@ export interface Session {
   number(): number
   /** Hands the task of that number over; it leaves at the end of the turn. */
   submit(spec: TaskSpec): void
+  /** The same for a task that needs no record of its own: those in a row with one operation are one range. */
+  submitPlain(
+    no: number,
+    operation: OperationHash,
+    options: TaskOptionsRecord,
+    args: readonly unknown[],
+  ): void
   /** Everything that was spawned up to now leaves before what is submitted next. */
   flush(): void
   /** `true` while tasks may still be added to the book's job. */
@@ -38,16 +46,22 @@ export interface SessionParts {
 export function createSession({ runtime, chunks, clock, openBook, closeBook }: SessionParts): Session {
   let book: JobBook | null = null
   let count = 0
-  let pending: TaskSpec[] = []
+  const pending = createPending({
+    submit: (id, name, specs) => chunks.submit(id, name, specs),
+    submitRange: (id, name, range) => chunks.after(id, () => runtime.submitRange(id, name, range)),
+  })
   let isArmed = false
   let stopTimer: (() => void) | null = null
 
   function flush(): void {
     isArmed = false
-    if (book === null || pending.length === 0) return
-    const specs = pending
-    pending = []
-    chunks.submit(book.id, book.name, specs)
+    if (book !== null) pending.flush(book)
+  }
+
+  function arm(): void {
+    if (isArmed) return
+    isArmed = true
+    atTurnEnd(flush)
   }
 
   function seal(): void {
@@ -67,7 +81,7 @@ export function createSession({ runtime, chunks, clock, openBook, closeBook }: S
     const job = book
     stopTimer = clock.setTimer(clock.now() + idleSealMs, () => {
       stopTimer = null
-      if (book === null || book !== job || !book.isIdle || pending.length > 0) return
+      if (book === null || book !== job || !book.isIdle || !pending.isEmpty) return
       if (count === seen) seal()
       else armIdle()
     })
@@ -84,10 +98,12 @@ export function createSession({ runtime, chunks, clock, openBook, closeBook }: S
     },
     number: () => count++,
     submit(spec) {
-      pending.push(spec)
-      if (isArmed) return
-      isArmed = true
-      atTurnEnd(flush)
+      pending.add(spec)
+      arm()
+    },
+    submitPlain(no, operation, options, args) {
+      pending.addPlain(no, operation, options, args)
+      arm()
     },
     flush,
     isOpen: (of) => of === book,

@@ -242,7 +242,7 @@ class BodyRunner implements BodyLink {
   }
 
   /** Runs the items of a slice one after the other; those that it has no time for go back. */
-  async #startSlice({ callId, operation: index, items }: WireSlice): Promise<void> {
+  async #startSlice({ callId, operation: index, items, isSingle }: WireSlice): Promise<void> {
     const operation = this.#operations[index]
     if (operation === undefined) throw new Error('a slice came before its operation')
     if (this.#progress !== null) Atomics.store(this.#progress, 0, callId)
@@ -260,7 +260,8 @@ class BodyRunner implements BodyLink {
     let now = startedAt
     while (run.count < items.length && !call.isAborted && now - startedAt < sliceMaxMs) {
       try {
-        let value = body(items[run.count])
+        const item = items[run.count]
+        let value = isSingle ? body(item) : body(...(item as readonly unknown[]))
         if (isThenable(value)) value = await value
         run.done(value)
       } catch (error) {

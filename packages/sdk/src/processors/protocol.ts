@@ -109,13 +109,15 @@ export function toColumn(numbers: readonly number[]): NumberColumn {
 
 export const resultStatus = { live: 0, packed: 1, failed: 2, cancelled: 3, refused: 4 } as const
 
-/** A slice on its way: each item is the only argument of its call. */
+/** A slice on its way. */
 export interface WireSlice {
   readonly type: 'slice'
   readonly callId: number
   /** Index of a loaded operation. */
   readonly operation: number
   readonly items: Row
+  /** Each item is the only argument of its call, otherwise the list of its arguments. */
+  readonly isSingle: boolean
 }
 
 /** How the items of a slice ended: the first ones, the others have not started. */

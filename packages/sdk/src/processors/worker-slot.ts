@@ -211,9 +211,16 @@ export class WorkerSlot {
     }
     try {
       const row = (items as LiveItems).toRow()
+      const { isSingle } = items as LiveItems
       const transfers = row instanceof Float64Array ? [row.buffer] : []
       this.#port.postMessage(
-        { type: 'slice', callId: call.callId, operation: operation.index, items: row } satisfies WireSlice,
+        {
+          type: 'slice',
+          callId: call.callId,
+          operation: operation.index,
+          items: row,
+          isSingle,
+        } satisfies WireSlice,
         transfers,
       )
       this.#pending.add(call)

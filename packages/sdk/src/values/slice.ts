@@ -10,20 +10,24 @@ export class LiveItems implements RangeItems {
   readonly #all: Row
   readonly #from: number
   readonly count: number
+  /** Each is the only argument of its task; otherwise the list of all its arguments. */
+  readonly isSingle: boolean
 
   /** @param all nobody may change it from now on; structured clone carries each of them exactly */
-  constructor(all: Row, from = 0, to: number = all.length) {
+  constructor(all: Row, isSingle: boolean, from = 0, to: number = all.length) {
     this.#all = all
+    this.isSingle = isSingle
     this.#from = from
     this.count = to - from
   }
 
   at(index: number): Payload {
-    return new LivePayload([this.#all[this.#from + index]])
+    const item = this.#all[this.#from + index]
+    return new LivePayload(this.isSingle ? [item] : item)
   }
 
   slice(from: number, to: number): LiveItems {
-    return new LiveItems(this.#all, this.#from + from, this.#from + to)
+    return new LiveItems(this.#all, this.isSingle, this.#from + from, this.#from + to)
   }
 
   /** The items in a row of their own, to be given away. */
