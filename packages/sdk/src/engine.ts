@@ -2,7 +2,6 @@ import {
   type ChunkNeed,
   ChunkPayload,
   type Clock,
-  defaultScope,
   type JobId,
   type Need,
   nestedBase,
@@ -202,11 +201,16 @@ export class Engine implements BookKeeper {
   }
 
   /**
-   * Whether its tasks may share a record. In a room each task is written down by itself. A body that waits may wait
-   * for what the next task does: that one must be free to run elsewhere.
+   * Whether its tasks may share a record. In a room each task is written down by itself; and only workers know
+   * slices, so that kernels, which run long enough to be told by themselves, are left out.
    */
-  #isPlain({ record: { hash, source } }: AnyOperation, { timeoutMs }: TaskOptionsRecord): boolean {
-    if (this.#parts.room !== null || timeoutMs > 0) return false
+  #mayShare({ timeoutMs, scope }: TaskOptionsRecord): boolean {
+    return this.#parts.room === null && timeoutMs === 0 && scope.type === 'default'
+  }
+
+  /** A body that waits may wait for what the next task does: that one must be free to run elsewhere. */
+  #isPlain({ record: { hash, source } }: AnyOperation, options: TaskOptionsRecord): boolean {
+    if (!this.#mayShare(options)) return false
     let isPlain = this.#plain.get(hash)
     if (isPlain === undefined) {
       isPlain = !/takesContext|async|await|Promise|then/.test(source)
@@ -217,10 +221,9 @@ export class Engine implements BookKeeper {
 
   /** Whether these can be one record: see the rules of ranges. */
   #isRange(operation: AnyOperation, { record, after, signal }: ResolvedOptions, row: Row): boolean {
-    if (this.#parts.room !== null || row.length < 2 || after.length > 0 || record.timeoutMs > 0) return false
-    if (signal?.reason() != null || operation.record.source.includes('takesContext')) return false
-    // A kernel runs long enough to be told by itself, and GPUs know no slices.
-    if (operation.scope !== defaultScope) return false
+    if (!this.#mayShare(record) || row.length < 2 || after.length > 0 || signal?.reason() != null)
+      return false
+    if (operation.record.source.includes('takesContext')) return false
     return row instanceof Float64Array || isCloneSafe(row)
   }
 
