@@ -25,6 +25,7 @@ import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
 import { type Operation, toOperation } from './operation.ts'
 import { closedReason } from './outcome.ts'
+import { isPlainTask, isRange } from './ranges.ts'
 import { endOfTurn } from './runtime-parts.ts'
 import { ServiceBook } from './service-book.ts'
 import { createSession, type Session } from './session.ts'
@@ -35,7 +36,6 @@ import {
   errorToRecord,
   type HandleCodec,
   type HandleRef,
-  isCloneSafe,
   LiveItems,
   payloadValue,
   type Row,
@@ -90,8 +90,6 @@ export class Engine implements BookKeeper {
   readonly #stale = new Set<JobId>()
   /** Operations that were put into the store. */
   readonly #known = new Set<string>()
-  /** By hash, see `#isPlain`. */
-  readonly #plain = new Map<string, boolean>()
   readonly #idPrefix: string
   /** Tasks that ended before they could be sent. */
   readonly #unsent: JobBook
@@ -151,11 +149,10 @@ export class Engine implements BookKeeper {
     const unsent = aborted === null ? early : cancelled(aborted)
     const { record } = options
     const isPlain =
+      this.#parts.room === null &&
       unsent === null &&
-      needs.length === 0 &&
-      chunks.length === 0 &&
-      this.#isPlain(operation, record) &&
-      isCloneSafe(args)
+      needs.length + chunks.length === 0 &&
+      isPlainTask(operation, record, args)
     const packed = isPlain ? null : (unsent ?? this.#pack(args))
     if (packed !== null && 'status' in packed) return this.#unsentTask(name, packed)
     this.#addOperation(operation)
@@ -182,7 +179,8 @@ export class Engine implements BookKeeper {
     this.#addOperation(operation)
     const aborted = options.signal?.reason() ?? null
     const row = items instanceof Float64Array ? items.slice() : [...items]
-    if (this.#isRange(operation, options, row)) return this.#mapRange(view, operation, options, name, row)
+    if (this.#parts.room === null && isRange(operation, options, row))
+      return this.#mapRange(view, operation, options, name, row)
     const specs: TaskSpec[] = []
     const ended: { index: number; outcome: Outcome }[] = []
     let total = 0
@@ -198,33 +196,6 @@ export class Engine implements BookKeeper {
     options.signal?.add(group)
     view.note(group)
     return group
-  }
-
-  /**
-   * Whether its tasks may share a record. In a room each task is written down by itself; and only workers know
-   * slices, so that kernels, which run long enough to be told by themselves, are left out.
-   */
-  #mayShare({ timeoutMs, scope }: TaskOptionsRecord): boolean {
-    return this.#parts.room === null && timeoutMs === 0 && scope.type === 'default'
-  }
-
-  /** A body that waits may wait for what the next task does: that one must be free to run elsewhere. */
-  #isPlain({ record: { hash, source } }: AnyOperation, options: TaskOptionsRecord): boolean {
-    if (!this.#mayShare(options)) return false
-    let isPlain = this.#plain.get(hash)
-    if (isPlain === undefined) {
-      isPlain = !/takesContext|async|await|Promise|then/.test(source)
-      this.#plain.set(hash, isPlain)
-    }
-    return isPlain
-  }
-
-  /** Whether these can be one record: see the rules of ranges. */
-  #isRange(operation: AnyOperation, { record, after, signal }: ResolvedOptions, row: Row): boolean {
-    if (!this.#mayShare(record) || row.length < 2 || after.length > 0 || signal?.reason() != null)
-      return false
-    if (operation.record.source.includes('takesContext')) return false
-    return row instanceof Float64Array || isCloneSafe(row)
   }
 
   #mapRange(

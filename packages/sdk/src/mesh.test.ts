@@ -71,18 +71,6 @@ describe('tasks spawned in one turn', () => {
     expect(ends.filter(({ status }) => status === 'rejected')).toHaveLength(1)
     expect(ends[200]).toMatchObject({ status: 'rejected', reason: { reason: 'not this one' } })
   })
-
-  test('[RG1] that wait find places of their own, however short those before them were', async () => {
-    const mesh = await meshOf(2)
-    const wide = gate()
-    wide.open()
-    await Promise.all(Array.from({ length: 50 }, () => mesh.spawn(held<string>, wide.name, 'short')))
-    const shut = gate()
-    const tasks = ['a', 'b'].map((label) => mesh.spawn(held<string>, shut.name, label))
-    await shut.whenStarted(2)
-    shut.open()
-    expect(await Promise.all(tasks)).toEqual(['a', 'b'])
-  })
 })
 
 describe('map()', () => {
