@@ -8,6 +8,7 @@ import { benchFirstRemote, benchKernels, benchPage, benchRtc } from './pages.ts'
 import { createRaw } from './raw.ts'
 import { remoteBenches } from './remote.ts'
 import { benchB7, benchS2Node, withNodePair } from './rooms.ts'
+import { benchB6, benchB6r } from './services.ts'
 import { benchB8 } from './start-up.ts'
 import type { Row } from './stats.ts'
 import { meshSystem, workersPerSystem } from './systems.ts'
@@ -18,7 +19,7 @@ export interface Stage {
   run(): Promise<Row[]>
 }
 
-const localBenches = { B1: benchB1, B1b: benchB1b, B2: benchB2, B4: benchB4 } as const
+const localBenches = { B1: benchB1, B1b: benchB1b, B2: benchB2, B4: benchB4, B6: benchB6 } as const
 
 export function runNode(selection: Selection): Stage[] {
   const stages: Stage[] = []
@@ -41,6 +42,9 @@ export function runNode(selection: Selection): Stage[] {
     }
   }
   if (isChosen(selection, 'B5c', 'node')) stages.push({ ids: ['B5c node'], run: () => benchB5c(selection) })
+  // Only members host services.
+  if (isChosen(selection, 'B6', 'node'))
+    stages.push({ ids: ['B6 node'], run: () => withNodePair(selection, 'member', benchB6r) })
   stages.push(...runPages(selection))
   if (isChosen(selection, 'B7', 'node')) stages.push({ ids: ['B7 node'], run: benchB7 })
   if (isChosen(selection, 'S2', 'node')) stages.push({ ids: ['S2 node'], run: () => benchS2Node(selection) })

@@ -24,6 +24,10 @@ const goals: readonly Goal[] = [
   { bench: 'B4', metric: 'speed-1ms', ratioTo: 'split', least: 0.97 },
   { bench: 'B4', metric: 'speed-10ms', ratioTo: 'split', least: 0.99 },
   { bench: 'B5', ratioTo: 'bare', least: 0.85 },
+  { bench: 'B6', place: 'local', ratioTo: 'raw-1', most: 1.5 },
+  { bench: 'B6', place: 'node', system: 'shoal-none', ratioTo: 'bare', most: 1.5 },
+  { bench: 'B6', place: 'node', system: 'shoal-none', metric: 'rate', ratioTo: null, least: 20_000 },
+  { bench: 'B6', place: 'node', system: 'shoal-journal', metric: 'rate', ratioTo: null, least: 5_000 },
   { bench: 'B7', ratioTo: 'ideal', most: 1.1 },
   { bench: 'B8', metric: 'worker', ratioTo: 'raw', most: 1.5 },
   { bench: 'B8', metric: 'page-first-remote', ratioTo: null, most: 300 },
@@ -36,6 +40,8 @@ export function goalOf(row: Row): Goal | null {
     goals.find(
       (goal) =>
         goal.bench === row.bench &&
+        (goal.place === undefined || goal.place === row.place) &&
+        (goal.system === undefined || goal.system === row.system) &&
         (goal.metric === undefined || goal.metric === row.metric) &&
         (goal.ratioTo === null ? row.ratioTo === null : (row.ratioTo?.startsWith(goal.ratioTo) ?? false)),
     ) ?? null

@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util'
 import { type DetectionReport, measureDetection } from './detection.ts'
 import { type ChaosReport, isGood, runChaos } from './run.ts'
+import { isGoodForServices, percentileOf, runServiceChaos } from './services.ts'
 
 // `npm run chaos -- [--minutes 3] [--seed n] [--tasks 2000] [--only text] [--quick] [--json]`
+// `npm run chaos -- --services [--times 20] [--only kill] [--json]`
 // `npm run chaos -- --detection [--times 10] [--minutes 10] [--only text] [--json]`
 
 const { values } = parseArgs({
@@ -14,6 +16,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     detection: { type: 'boolean', default: false },
+    services: { type: 'boolean', default: false },
     times: { type: 'string' },
   },
 })
@@ -88,4 +91,29 @@ async function runDetection(): Promise<boolean> {
   return report.rows.every(({ missed }) => missed === 0) && (report.quiet?.falseDeaths ?? 0) === 0
 }
 
-process.exit((await (values.detection ? runDetection() : runFaults())) ? 0 : 1)
+const serviceFaults = ['kill', 'leave', 'page-close', 'page-crash', 'page-reload', 'page-leave'] as const
+
+async function runServices(): Promise<boolean> {
+  const kinds = serviceFaults.filter((fault) => fault.includes(values.only ?? ''))
+  const times = Number(values.times ?? (values.quick ? 2 : 20))
+  const report = await runServiceChaos({
+    faults: kinds.flatMap((fault) => Array.from({ length: times }, () => fault)),
+    log,
+  })
+  const lines = kinds.map((kind) => {
+    const all = report.recoveries.filter(({ fault }) => fault === kind).map(({ ms }) => ms)
+    const [p50, p95] = [percentileOf(all, 0.5), percentileOf(all, 0.95)]
+    return `${kind.padEnd(14)} next answer p50 ${p50} ms, p95 ${p95} ms, of ${all.length}`
+  })
+  const { calls, broken, failed } = report
+  const summary = `${calls} calls answered, ${broken.length} lost, doubled or out of order, ${failed.length} failed`
+  console.log(values.json ? JSON.stringify(report) : ['', summary, ...lines, ...broken, ...failed].join('\n'))
+  return isGoodForServices(report)
+}
+
+function run(): Promise<boolean> {
+  if (values.services) return runServices()
+  return values.detection ? runDetection() : runFaults()
+}
+
+process.exit((await run()) ? 0 : 1)

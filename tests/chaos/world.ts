@@ -24,6 +24,8 @@ const joinMs = 60_000
 
 /** The room, everybody in it, and whoever watches. */
 export interface World {
+  /** For members. */
+  readonly invite: string
   readonly history: History
   readonly actors: readonly Actor[]
   /** Milliseconds since the start of the run, for people. */
@@ -77,6 +79,10 @@ class RealWorld implements World {
     this.#invite = this.#host.memberInvite
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
     this.#browser = await launchBrowser()
+  }
+
+  get invite(): string {
+    return this.#invite
   }
 
   clock(): string {

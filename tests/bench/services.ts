@@ -1,0 +1,100 @@
+import type { Service, ServiceOptions } from '@shoal/sdk'
+import { type Local, latency } from './local.ts'
+import type { RemotePair } from './remote.ts'
+import { type Contestant, check, paired, type Row, rowOf, rowsOf } from './stats.ts'
+
+class Counter {
+  n = 0
+  incr(k: number): number {
+    this.n += k
+    return this.n
+  }
+  echo(i: number): number {
+    this.n += 1
+    return i
+  }
+}
+
+const count = 10_000
+
+/** All at once; each answer is the one before it, plus one. */
+function pipelined(name: string, counter: Service<Counter>): Contestant {
+  let before = 0
+  return {
+    name,
+    async once() {
+      const startedAt = performance.now()
+      const calls = Array.from({ length: count }, () => counter.incr(1))
+      const answers = await Promise.all(calls)
+      const seconds = (performance.now() - startedAt) / 1000
+      answers.forEach((answer, i) => {
+        check('The answer', answer, before + i + 1)
+      })
+      before += count
+      return count / seconds
+    },
+  }
+}
+
+/** A service in a worker of this process, against one worker that echoes. */
+export async function benchB6(local: Local): Promise<Row[]> {
+  const { place, mesh, raw, pairs, isQuick } = local
+  const kept = await mesh.service(Counter, [])
+  const sequential = await latency(
+    { bench: 'B6', place },
+    [
+      { name: 'raw-1', call: (i) => raw.raw1.run('noop', i) },
+      { name: 'shoal', call: (i) => kept.echo(i) },
+    ],
+    { blocks: isQuick ? 10 : 40, calls: 100 },
+  )
+  const counter = await mesh.service(Counter, [])
+  const echoes: Contestant = {
+    name: 'raw-turn',
+    async once() {
+      const startedAt = performance.now()
+      await Promise.all(Array.from({ length: count }, (_, i) => raw.rawTurn.run('noop', i)))
+      return count / ((performance.now() - startedAt) / 1000)
+    },
+  }
+  const rates = await paired(Math.min(5, pairs), [echoes, pipelined('shoal', counter)])
+  await Promise.all([kept.$.delete(), counter.$.delete()])
+  return [
+    ...sequential,
+    ...rowsOf({ bench: 'B6', place, metric: 'rate', unit: 'calls/s' }, rates, ['raw-turn']),
+  ]
+}
+
+/**
+ * A service in the other process, called from here. With durability this process follows it, too: an answer
+ * then waits for one more way there and back.
+ */
+export async function benchB6r(pair: RemotePair): Promise<Row[]> {
+  const { place, mesh, peer, bare, isQuick, note } = pair
+  const rows: Row[] = []
+  for (const durability of [
+    'none',
+    'journal',
+    'snapshot',
+  ] as const satisfies ServiceOptions['durability'][]) {
+    const counter = await mesh.service(Counter, [], { peer, durability })
+    const label = { bench: 'B6', place }
+    const ping = async (i: number): Promise<number> => {
+      await bare.ping()
+      return i
+    }
+    const callers = [
+      { name: 'bare', call: ping },
+      { name: `shoal-${durability}`, call: (i: number) => counter.echo(i) },
+    ]
+    const sequential = await latency(label, callers, { blocks: isQuick ? 5 : 20, calls: 100 })
+    rows.push(...sequential.map((row) => ({ ...row, note: `${note}, ${row.note}` })))
+    await counter.$.delete()
+    const fresh = await mesh.service(Counter, [], { peer, durability })
+    const rates = await paired(3, [pipelined(`shoal-${durability}`, fresh)])
+    for (const [system, values] of rates)
+      rows.push(rowOf({ ...label, metric: 'rate', unit: 'calls/s', note }, system, values))
+    await fresh.$.delete()
+  }
+  return rows
+}
