@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import type { PageState } from './page-state.ts'
 import { Contribute } from './parts/contribute.tsx'
 import { Entrance } from './parts/entrance.tsx'
+import { GalleryPanel } from './parts/gallery.tsx'
 import { InviteOthers } from './parts/invite-others.tsx'
 import { Peers } from './parts/peers.tsx'
 import { WallPanel } from './parts/wall-panel.tsx'
@@ -29,6 +30,7 @@ export function App({ session }: { readonly session: Session }): VNode {
             <WallPanel state={state} session={session} />
             <div class="side">
               <Peers state={state} />
+              {state.role === 'member' && <GalleryPanel state={state} session={session} />}
               {!state.isAlone && state.role === 'member' && <InviteOthers invite={state.invite ?? ''} />}
             </div>
           </div>

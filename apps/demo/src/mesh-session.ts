@@ -8,6 +8,7 @@ export type {
   Mesh,
   MeshHealth,
   PeerInfo,
+  Service,
   TaskGroup,
 } from '@shoal/sdk'
 export { ShoalError } from '@shoal/sdk'
@@ -50,4 +51,38 @@ export function pictureName(no: number): string {
 /** The number in {@link pictureName}, or 0 when the job is not a picture. */
 export function pictureNo(job: JobInfo): number {
   return Number(/^Picture (\d{1,9})$/.exec(job.name)?.[1] ?? 0)
+}
+
+/** What a page listens to that may be ended from another one. */
+const endChannel = 'shoal-end-peer'
+
+/**
+ * Ends a peer that lends a worker, as a power cut would: the process of a Node peer dies, a page leaves. For showing
+ * that nothing is lost; every member of a room may run code on all who lend, so that this is no new power.
+ */
+const endOfPeer = operation(
+  'end a peer',
+  withContext((context, channelName: string) => {
+    const { process } = globalThis as {
+      process?: { readonly pid: number; kill(pid: number, signal: string): void }
+    }
+    if (process !== undefined) process.kill(process.pid, 'SIGKILL')
+    const channel = new BroadcastChannel(channelName)
+    channel.postMessage(context.processor.split('/', 1)[0])
+    channel.close()
+  }),
+)
+
+export function endPeer(mesh: Mesh, peer: string): void {
+  // It may end before it says that it did.
+  void mesh.with({ peer }).spawn(endOfPeer, endChannel).wait()
+}
+
+/** Calls back when somebody ends this page's peer. The result ends the listening. */
+export function listenForEnd(self: string, onEnd: () => void): () => void {
+  const channel = new BroadcastChannel(endChannel)
+  channel.onmessage = ({ data }) => {
+    if (data === self) onEnd()
+  }
+  return () => channel.close()
 }

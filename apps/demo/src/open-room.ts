@@ -1,4 +1,5 @@
 import type { Tile } from './fractal.ts'
+import { followGallery, type GalleryFollower } from './gallery.ts'
 import type { Mesh } from './mesh-session.ts'
 import type { PageState } from './page-state.ts'
 import type { Store } from './store.ts'
@@ -16,6 +17,8 @@ export interface TileListener {
 export interface OpenRoom {
   readonly mesh: Mesh
   readonly wall: Wall
+  /** `null` for a guest that only lends. */
+  readonly gallery: GalleryFollower | null
   refresh(): void
   /** Tells `listener` of the tiles that are there already. */
   replay(listener: TileListener): void
@@ -27,12 +30,14 @@ export function openRoom(
   mesh: Mesh,
   store: Store<PageState>,
   listeners: ReadonlySet<TileListener>,
+  onEnd: () => void,
 ): OpenRoom {
   const tally = createTally(() => performance.now())
   const draw = (listener: TileListener, tile: Tile): void => {
     listener.tile(tile, tally.colourOf(peerOf(tile)))
   }
   let wall: Wall | null = null
+  let gallery: GalleryFollower | null = null
   const refresh = (): void => {
     const peers = tally.rows(mesh.peers)
     const picture = wall?.picture ?? null
@@ -46,6 +51,7 @@ export function openRoom(
       picture,
       ownerName: picture === null ? '' : tally.nameOf(picture.owner),
       view: wall?.view ?? null,
+      ...galleryIn(mesh, gallery, tally),
       announcement: announcementFor(store.state, picture, tally),
     })
   }
@@ -57,21 +63,41 @@ export function openRoom(
       tally.add(peerOf(tile), isLive)
       for (const listener of listeners) draw(listener, tile)
     },
-    onChange: refresh,
+    onChange() {
+      refresh()
+      if (wall !== null) hang()
+    },
     onProblem: (error) => store.set({ problem: problemOf(error) }),
   })
   wall = openWall
+  let hung = ''
+  const hang = (): void => {
+    const { picture } = openWall
+    if (picture?.state !== 'complete' || picture.job === hung) return
+    hung = picture.job
+    gallery?.hang(picture.no, picture.job, openWall.tiles())
+  }
   const unsubscribes = [
     mesh.on('peers-changed', refresh),
     mesh.on('health', refresh),
     mesh.on('peer-left', ({ id }) => store.set({ announcement: `${tally.nameOf(id)} left.` })),
   ]
+  if (mesh.role === 'member') {
+    gallery = followGallery(mesh, {
+      onChange: refresh,
+      onMoved: (host) => store.set({ announcement: `The gallery moved to ${hostName(mesh, host, tally)}.` }),
+      onEnd,
+      onProblem: (error) => store.set({ problem: problemOf(error) }),
+    })
+    hang()
+  }
   // Speeds fall when nothing happens.
   const timer = setInterval(refresh, 1_000)
   refresh()
   return {
     mesh,
     wall: openWall,
+    gallery,
     refresh,
     replay(listener) {
       for (const tile of openWall.tiles()) draw(listener, tile)
@@ -80,6 +106,7 @@ export function openRoom(
       clearInterval(timer)
       for (const unsubscribe of unsubscribes) unsubscribe()
       openWall.close()
+      gallery?.close()
     },
   }
 }
@@ -98,6 +125,21 @@ function announcementFor(state: PageState, picture: PictureState | null, tally: 
   const quarterBefore = Math.floor((before.drawn / picture.total) * 4)
   if (quarter > quarterBefore && quarter < 4) return `${quarter * 25} % drawn.`
   return state.announcement
+}
+
+function galleryIn(
+  mesh: Mesh,
+  follower: GalleryFollower | null,
+  tally: Tally,
+): Pick<PageState, 'gallery' | 'galleryHost'> {
+  const gallery = follower?.state ?? null
+  if (gallery === null) return { gallery, galleryHost: { name: '', canBeEnded: false } }
+  const canBeEnded = mesh.processors.some(({ peer, kind }) => peer === gallery.host && kind === 'worker')
+  return { gallery, galleryHost: { name: tally.nameOf(gallery.host), canBeEnded } }
+}
+
+function hostName(mesh: Mesh, host: string, tally: Tally): string {
+  return host === mesh.self ? 'this page' : tally.nameOf(host)
 }
 
 function peerOf(tile: Tile): string {

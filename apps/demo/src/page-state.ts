@@ -1,4 +1,5 @@
 import type { View } from './fractal.ts'
+import type { GalleryState } from './gallery.ts'
 import { rememberedName, roomOf } from './invite-link.ts'
 import type { MeshHealth } from './mesh-session.ts'
 import type { PeerRow } from './tally.ts'
@@ -32,6 +33,9 @@ export interface PageState {
   readonly picture: PictureState | null
   readonly ownerName: string
   readonly view: View | null
+  /** `null`: not found yet. */
+  readonly gallery: GalleryState | null
+  readonly galleryHost: { readonly name: string; readonly canBeEnded: boolean }
   readonly problem: Problem | null
   /** The last thing worth telling somebody who does not see the page. */
   readonly announcement: string
@@ -61,6 +65,8 @@ export function firstState(invite: string | null): PageState {
     picture: null,
     ownerName: '',
     view: null,
+    gallery: null,
+    galleryHost: { name: '', canBeEnded: false },
     problem: null,
     announcement: '',
   }

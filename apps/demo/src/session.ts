@@ -16,6 +16,9 @@ export interface Session {
   setWorkers(workers: number): Promise<void>
   start(view: View): void
   stop(): void
+  bringGalleryHere(): void
+  /** Ends the peer that hosts the gallery. */
+  endGalleryHost(): void
   /** Hears of the tiles there are at once, then of each new one. */
   onTiles(listener: TileListener): () => void
 }
@@ -55,6 +58,8 @@ export function createSession(invite: string | null): Session {
       held.room?.wall.start(view)
     },
     stop: () => held.room?.wall.stop(),
+    bringGalleryHere: () => held.room?.gallery?.bringHere(),
+    endGalleryHost: () => held.room?.gallery?.endHost(),
     onTiles(listener) {
       tileListeners.add(listener)
       listener.wiped()
@@ -89,7 +94,7 @@ async function join(
     if (joining.signal.aborted) return await mesh.close()
     keepInvite(invite)
     store.set({ phase: 'in', role: mesh.role, isContributing: false, health: mesh.health() })
-    held.room = openRoom(mesh, store, tileListeners)
+    held.room = openRoom(mesh, store, tileListeners, () => void leave(held, store))
   } catch (error) {
     if (!joining.signal.aborted) store.set({ phase: 'out', problem: problemOf(error) })
   } finally {
@@ -103,7 +108,14 @@ async function leave(held: Held, store: Store<PageState>): Promise<void> {
   held.joining?.abort()
   held.room = null
   room?.end()
-  store.set({ phase: 'out', hasLeft: room !== null, isContributing: false, picture: null, peers: [] })
+  store.set({
+    phase: 'out',
+    hasLeft: room !== null,
+    isContributing: false,
+    picture: null,
+    gallery: null,
+    peers: [],
+  })
   await room?.mesh.close()
 }
 
