@@ -103,7 +103,7 @@ async function runServices(): Promise<boolean> {
   const lines = kinds.map((kind) => {
     const all = report.recoveries.filter(({ fault }) => fault === kind).map(({ ms }) => ms)
     const [p50, p95] = [percentileOf(all, 0.5), percentileOf(all, 0.95)]
-    return `${kind.padEnd(14)} next answer p50 ${p50} ms, p95 ${p95} ms, of ${all.length}`
+    return `${kind.padEnd(14)} longest wait p50 ${p50} ms, p95 ${p95} ms, of ${all.length}`
   })
   const { calls, broken, failed } = report
   const summary = `${calls} calls answered, ${broken.length} lost, doubled or out of order, ${failed.length} failed`

@@ -10,7 +10,7 @@ export interface ServiceChaosOptions {
   readonly log: (line: string) => void
 }
 
-/** How the host ended, and how long after it the next call was answered. */
+/** How the host ended, and the longest wait of calls made one after the other until another host answered. */
 export interface ServiceRecovery {
   readonly fault: ServiceFault
   readonly durability: Durability
@@ -51,6 +51,8 @@ const callersCount = 3
 /** Calls that one caller has under way on one service. */
 const pipelined = 4
 const meetMs = 30_000
+/** Longest time until another host has answered. */
+const movedMs = 60_000
 
 export function isGoodForServices({ broken, failed }: ServiceChaosReport): boolean {
   return broken.length + failed.length === 0
@@ -90,12 +92,12 @@ async function play(
     world.log(`${fault}: ${host.name} hosts`)
     const ended = end(fault, host)
     const waits = loads.map(async (load) => {
-      recoveries.push({ fault, durability: load.durability, ms: await load.nextAnswer() })
+      recoveries.push({ fault, durability: load.durability, ms: await load.longestWait(host.peer) })
     })
     await Promise.all(waits)
     await ended
     world.log(
-      `${fault}: answered after ${recoveries
+      `${fault}: longest wait ${recoveries
         .slice(-loads.length)
         .map(({ ms }) => Math.round(ms))
         .join(' and ')} ms`,
@@ -120,7 +122,20 @@ async function startHost(
   const host = fault.startsWith('page') ? await world.startPage(no) : await world.startNode(no, true)
   const isMet = await world.until(() => callers.every(({ self }) => host.view.has(self)), meetMs)
   if (!isMet) throw new Error(`Cannot go on as ${host.name} does not meet the callers`)
+  await Promise.all(callers.map((mesh) => whenSeen(mesh, host.peer)))
   return host
+}
+
+function whenSeen(mesh: Mesh, peer: string): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!mesh.peers.some(({ id }) => id === peer)) return
+      leave()
+      resolve()
+    }
+    const leave = mesh.on('peers-changed', look)
+    look()
+  })
 }
 
 /** From here on the host is no more, or another one. */
@@ -173,11 +188,19 @@ class Load {
     for (let answers = 0; answers < 20; answers++) await this.#call(answers % callersCount)
   }
 
-  /** Milliseconds until a call that is made now is answered. */
-  async nextAnswer(): Promise<number> {
-    const from = performance.now()
-    await this.#call(1)
-    return performance.now() - from
+  /** Longest wait for an answer, in milliseconds, from now until another host than `left` has answered. */
+  async longestWait(left: string): Promise<number> {
+    const { $ } = this.#handles[1] as Service<Ledger>
+    const giveUpAt = performance.now() + movedMs
+    let longest = 0
+    for (let isMoved = false; !isMoved; ) {
+      isMoved = $.host !== left
+      const from = performance.now()
+      await this.#call(1)
+      longest = Math.max(longest, performance.now() - from)
+      if (performance.now() > giveUpAt) throw new Error(`Cannot go on as ${left} hosts for ever`)
+    }
+    return longest
   }
 
   async #loop(caller: number): Promise<void> {

@@ -123,6 +123,7 @@ export class ServiceBook implements Services {
     const describe = (): string => `Service(${this.#stats(id).name ?? id})`
     const handle = serviceProxy(this.#control(id), describe, (method, args) => this.#call(id, method, args))
     rememberService(handle, id)
+    this.#stats(id)
     this.#handles.set(id, handle as Handle)
     return handle as Handle
   }

@@ -90,7 +90,9 @@ export function serviceProxy(
 ): object {
   const methods = new Map<string, (...args: unknown[]) => unknown>()
   const inspect = Symbol.for('nodejs.util.inspect.custom')
-  return new Proxy(new ServiceFace(), {
+  // Node's console looks at what is behind a proxy.
+  const face = Object.defineProperty(new ServiceFace(), inspect, { value: describe })
+  return new Proxy(face, {
     get(_target, name) {
       if (name === '$') return control
       if (name === inspect || name === 'toString' || name === Symbol.toPrimitive) return describe
