@@ -310,22 +310,29 @@ export function readServiceEnd(value: unknown): ServiceEnd {
 }
 
 function writeCall({ no, method, args, via }: ServiceCall): readonly unknown[] {
-  return [no, method, args.pack(), via.length === 0 ? 0 : via]
+  return [no, method, args.pack(), writeVia(via)]
 }
 
 function readCalls(value: unknown): readonly ServiceCall[] {
   const flat = asFlat(value, 4, 'calls')
   const calls: ServiceCall[] = []
   for (let at = 0; at < flat.length; at += 4) {
-    const via = flat[at + 3]
     calls.push({
       no: readCallNo(flat[at]),
       method: readMethod(flat[at + 1]),
       args: readPayload(flat[at + 2]),
-      via: via === 0 ? noServices : asList(via, limits.serviceViaMax, 'the services of a call', asServiceId),
+      via: readVia(flat[at + 3]),
     })
   }
   return calls
+}
+
+function writeVia(via: readonly ServiceId[]): unknown {
+  return via.length === 0 ? 0 : via
+}
+
+function readVia(value: unknown): readonly ServiceId[] {
+  return value === 0 ? noServices : asList(value, limits.serviceViaMax, 'the services of a call', asServiceId)
 }
 
 const noServices: readonly ServiceId[] = Object.freeze([])
@@ -353,22 +360,22 @@ function readCallOutcome(value: unknown): CallOutcome {
 function writeEntries(entries: readonly JournalEntry[]): readonly [readonly CallerId[], readonly unknown[]] {
   const callers = new Map<CallerId, number>()
   const flat: unknown[] = []
-  for (const { seq, caller, no, method, args } of entries) {
+  for (const { seq, caller, no, method, args, via } of entries) {
     let index = callers.get(caller)
     if (index === undefined) {
       index = callers.size
       callers.set(caller, index)
     }
-    flat.push(seq, index, no, method, args.pack())
+    flat.push(seq, index, no, method, args.pack(), writeVia(via))
   }
   return [[...callers.keys()], flat]
 }
 
 function readEntries(callerList: unknown, value: unknown): readonly JournalEntry[] {
   const callers = asList(callerList, limits.serviceEntriesMax, 'callers', readCaller)
-  const flat = asFlat(value, 5, 'entries of a journal', limits.serviceEntriesMax)
+  const flat = asFlat(value, 6, 'entries of a journal', limits.serviceEntriesMax)
   const entries: JournalEntry[] = []
-  for (let at = 0; at < flat.length; at += 5) {
+  for (let at = 0; at < flat.length; at += 6) {
     const index = asUint(flat[at + 1], 'the caller of an entry', callers.length - 1)
     entries.push({
       seq: readSeq(flat[at]),
@@ -376,6 +383,7 @@ function readEntries(callerList: unknown, value: unknown): readonly JournalEntry
       no: readCallNo(flat[at + 2]),
       method: readMethod(flat[at + 3]),
       args: readPayload(flat[at + 4]),
+      via: readVia(flat[at + 5]),
     })
   }
   return entries

@@ -84,6 +84,8 @@ export interface JournalEntry {
   readonly no: number
   readonly method: string
   readonly args: Payload
+  /** As of the call: what the method calls in turn is made via these, and via its own service. */
+  readonly via: readonly ServiceId[]
 }
 
 /** What the host remembers of one caller, so that no call is applied twice and no reply gets lost. */
@@ -190,6 +192,7 @@ export interface ServiceRun {
   readonly caller: CallerId
   readonly method: string
   readonly args: Payload
+  readonly via: readonly ServiceId[]
 }
 
 /** What the port that hosts services tells. `instance` is the number that `open` was given. */

@@ -19,6 +19,13 @@ import { BodyTask, type TaskHolder, Unnumbered } from './body-task.ts'
 import type { CallExtra, FromWorker, WireAnswer, WireOutcome, WireSpawn, WireValue } from './protocol.ts'
 import { fromWireValue, toWireValue } from './wire-value.ts'
 
+/** A body's call of a service. */
+export interface BodyCall {
+  readonly service: string
+  readonly method: string
+  readonly args: WireValue
+}
+
 /** What a body's context needs of the worker around it. */
 export interface BodyLink {
   readonly processor: string
@@ -28,7 +35,7 @@ export interface BodyLink {
   /** The records among these that the host has not seen from this worker. */
   unseen(operation: OperationRecord): boolean
   /** Calls a service of the room. */
-  callService(service: string, method: string, args: WireValue, onAnswer: (answer: WireAnswer) => void): void
+  callService(callId: number, call: BodyCall, onAnswer: (answer: WireAnswer) => void): void
   /** The body waits for tasks: others may run. */
   yielded(callId: number): void
 }
@@ -190,7 +197,8 @@ export class BodyContext implements TaskHolder {
   /** Sends the call as soon as all tasks that its arguments name have numbers. */
   #callService(id: string, method: string, args: unknown[], call: BodyServiceCall): void {
     try {
-      this.#link.callService(id, method, toWireValue(args, this.codec), (answer) => call.settle(answer))
+      const wire = { service: id, method, args: toWireValue(args, this.codec) }
+      this.#link.callService(this.callId, wire, (answer) => call.settle(answer))
     } catch (error) {
       if (error instanceof Unnumbered)
         void error.task.numbered.then(() => this.#callService(id, method, args, call))

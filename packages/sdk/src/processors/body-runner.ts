@@ -1,7 +1,7 @@
 import type { OperationRecord } from '@shoal/scheduler'
 import { missingCapture } from '../code/index.ts'
 import { errorToRecord, type HandleCodec, isCloneSafe, packShared, unpackValue } from '../values/index.ts'
-import { BodyContext, type BodyLink } from './body-context.ts'
+import { type BodyCall, BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
 import { flushAfterMs, resultsPerFrameMax, sliceMaxMs } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
@@ -17,7 +17,6 @@ import {
   type WireCalls,
   type WireOutcome,
   type WireSlice,
-  type WireValue,
   type WorkerConfig,
 } from './protocol.ts'
 import { ResultOutbox } from './result-outbox.ts'
@@ -116,15 +115,10 @@ class BodyRunner implements BodyLink {
     return true
   }
 
-  callService(
-    service: string,
-    method: string,
-    args: WireValue,
-    onAnswer: (answer: WireAnswer) => void,
-  ): void {
+  callService(callId: number, call: BodyCall, onAnswer: (answer: WireAnswer) => void): void {
     const seq = this.#serviceCallsMade++
     this.#serviceCalls.set(seq, onAnswer)
-    this.post({ type: 'call-service', seq, service, method, args })
+    this.post({ type: 'call-service', callId, seq, ...call })
   }
 
   yielded(callId: number): void {

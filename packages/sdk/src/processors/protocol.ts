@@ -210,6 +210,7 @@ export type WorkerNotice =
   /** A body calls a service; answered under the same `seq`, which counts per worker. */
   | {
       readonly type: 'call-service'
+      readonly callId: number
       readonly seq: number
       readonly service: string
       readonly method: string

@@ -79,7 +79,7 @@ function specOf(shape: unknown, args: Payload, operation = serviceFrom(shape).re
 }
 
 function callOf(seq: number, method: string, given: Payload = args()) {
-  return { seq, caller: 'somebody' as CallerId, method, args: given }
+  return { seq, caller: 'somebody' as CallerId, method, args: given, via: ['outer' as ServiceId] }
 }
 
 async function valueIn(event: Promise<ServiceNews>): Promise<unknown> {
@@ -221,7 +221,7 @@ describe('createServiceSlots()', () => {
     slots.run(1, [callOf(1, 'ask', handleOf('other'))])
     slots.run(1, [callOf(2, 'look', args())])
     await next()
-    expect(await asked).toEqual(['other', 'get', 'k', [id]])
+    expect(await asked).toEqual(['other', 'get', 'k', ['outer', id]])
     answer()
     expect([await valueIn(next()), await valueIn(next())]).toEqual(['begins,got it', 'begins,got it'])
   })

@@ -12,6 +12,7 @@ import {
   type PeerId,
   processorId,
   type ServiceHost,
+  type ServiceId,
   type ServiceNews,
   type ServiceRun,
   type ServiceSpec,
@@ -47,6 +48,8 @@ export interface ServiceSlots extends ServiceHost {
 interface Order {
   readonly type: 'open' | 'call' | 'snapshot'
   readonly seq: number
+  /** Services in whose methods the call was made. */
+  readonly via: readonly ServiceId[]
 }
 
 interface Instance {
@@ -63,6 +66,7 @@ interface Instance {
 
 type Inputs = Call['inputs']
 
+const none: readonly never[] = Object.freeze([])
 const noInputs: Inputs = Object.freeze([])
 
 /**
@@ -118,22 +122,27 @@ class Slots implements ServiceSlots {
     const inputs = [{ index: 2, value: spec.args }]
     if (state !== null) inputs.push({ index: 1, value: state })
     const args = [serviceCommand.open, null, null, state !== null]
-    this.#order(instance, { type: 'open', seq: 0 }, args, inputs)
+    this.#order(instance, { type: 'open', seq: 0, via: none }, args, inputs)
     if (this.#operationOf(spec.operation) === null) void this.#openLater(instance)
   }
 
   run(number: number, calls: readonly ServiceRun[]): void {
     const instance = this.#instances.get(number)
     if (instance === undefined) return
-    for (const { seq, method, args } of calls) {
-      this.#order(instance, { type: 'call', seq }, [serviceCommand.call, method], [{ index: 2, value: args }])
+    for (const { seq, method, args, via } of calls) {
+      this.#order(
+        instance,
+        { type: 'call', seq, via },
+        [serviceCommand.call, method],
+        [{ index: 2, value: args }],
+      )
     }
   }
 
   snapshot(number: number, seq: number): void {
     const instance = this.#instances.get(number)
     if (instance !== undefined)
-      this.#order(instance, { type: 'snapshot', seq }, [serviceCommand.snapshot], noInputs)
+      this.#order(instance, { type: 'snapshot', seq, via: none }, [serviceCommand.snapshot], noInputs)
   }
 
   close(number: number): void {
@@ -263,9 +272,10 @@ class Slots implements ServiceSlots {
     this.#tell({ type: 'died', instance: instance.number, error: errorRecord('E_WORKER', text) })
   }
 
-  #onMessage({ slot, spec }: Instance, message: WorkerNotice): void {
+  #onMessage({ slot, spec, orders }: Instance, message: WorkerNotice): void {
     if (message.type !== 'call-service' || this.#callService === null) return
-    relayServiceCall(slot, message, this.#callService, [spec.id])
+    const via = orders.get(message.callId)?.via ?? none
+    relayServiceCall(slot, message, this.#callService, [...via, spec.id])
   }
 
   /** Tells at the end of the turn, once for all that happened in it. */

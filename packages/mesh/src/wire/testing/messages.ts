@@ -193,8 +193,8 @@ const snapshot: ServiceSnapshot = {
   callers: [{ caller, done: 9, replies }],
 }
 const entries: readonly JournalEntry[] = [
-  { seq: 9, caller, no: 10, method: 'add', args: payload(1) },
-  { seq: 10, caller: 'peer-3@2' as CallerId, no: 1, method: 'get', args: payload() },
+  { seq: 9, caller, no: 10, method: 'add', args: payload(1), via: [service] },
+  { seq: 10, caller: 'peer-3@2' as CallerId, no: 1, method: 'get', args: payload(), via: [] },
 ]
 const spec: ServiceSpec = {
   id: service,

@@ -155,7 +155,7 @@ function take(
       replyAtOnce(ctx, service, hosted, caller, { no, outcome: failed('E_WOULD_DEADLOCK', text) })
       continue
     }
-    const entry: JournalEntry = { seq: ++hosted.seq, caller, no, method, args }
+    const entry: JournalEntry = { seq: ++hosted.seq, caller, no, method, args, via }
     hosted.queue.push(entry)
     if (hosted.spec.durability !== 'none') hosted.entries.push(entry)
   }
@@ -219,8 +219,8 @@ function give(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
     const calls: ServiceRun[] = []
     for (const entry of queue) {
       hosted.running.push(entry)
-      const { seq, caller, method, args } = entry
-      if (!isSkipped(entry)) calls.push({ seq, caller, method, args })
+      const { seq, caller, method, args, via } = entry
+      if (!isSkipped(entry)) calls.push({ seq, caller, method, args, via })
     }
     if (calls.length > 0) ctx.emit({ type: 'run-service', instance, calls })
     endSkipped(ctx, service, hosted)

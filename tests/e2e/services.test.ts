@@ -1,0 +1,158 @@
+import { joinMesh, type Mesh, type Service, ServiceRestartedError, type ShoalError } from '@shoal/sdk'
+import { hostRoom, type RoomHost } from '@shoal/sdk/node'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { isGoodForServices, runServiceChaos, type ServiceFault } from '../chaos/services.ts'
+import { type NodePeer, startNodePeer } from './support/node-peer.ts'
+
+// Services between peers in processes of their own, and in pages, over WebRTC.
+
+let host: RoomHost
+const meshes: Mesh[] = []
+const peers: NodePeer[] = []
+
+beforeAll(async () => {
+  host = await hostRoom({ page: false })
+})
+afterEach(async () => {
+  await Promise.all(meshes.splice(0).map((mesh) => mesh.close()))
+  await Promise.all(peers.splice(0).map((peer) => peer.stop()))
+})
+afterAll(() => host.close())
+
+async function member(name: string, workers = 0): Promise<Mesh> {
+  const mesh = await joinMesh(host.memberInvite, { name, workers })
+  meshes.push(mesh)
+  return mesh
+}
+
+async function node(name: string, workers = 0): Promise<NodePeer> {
+  const peer = await startNodePeer(host.memberInvite, name, workers)
+  peers.push(peer)
+  return peer
+}
+
+/** Resolves when `mesh` sees all these. */
+function whenSeen(mesh: Mesh, ids: readonly string[]): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!ids.every((id) => mesh.peers.some((peer) => peer.id === id))) return
+      leave()
+      resolve()
+    }
+    const leave = mesh.on('peers-changed', look)
+    look()
+  })
+}
+
+class Counter {
+  n: number
+  constructor(n: number) {
+    this.n = n
+  }
+  add(k: number): number {
+    this.n += k
+    return this.n
+  }
+}
+
+describe('a service on another peer', () => {
+  test('three callers: answers are 1 to 300, each caller sees its own rise', async () => {
+    const far = await node('host')
+    const callers = await Promise.all([member('a'), member('b'), member('c')])
+    const [first] = callers as [Mesh, Mesh, Mesh]
+    await whenSeen(first, [far.id, ...callers.map(({ self }) => self)])
+    const moved: unknown[] = []
+    first.on('service-moved', (event) => moved.push(event.host))
+    const made = await first.service(Counter, [0], { name: 'counter', peer: far.id })
+    expect(made.$.host).toBe(far.id)
+    expect(moved.at(-1)).toBe(far.id)
+    const handles = await Promise.all(callers.map((mesh) => mesh.services.lookup<Counter>('counter')))
+    expect(handles[0]).toBe(made)
+    const answers = await Promise.all(
+      handles.map((handle) => Promise.all(Array.from({ length: 100 }, () => handle.add(1)))),
+    )
+    for (const own of answers) expect(own).toEqual(own.toSorted((a, b) => a - b))
+    expect(answers.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
+    await expect((handles[1] as unknown as { nothing(): PromiseLike<void> }).nothing()).rejects.toMatchObject(
+      { code: 'E_NO_METHOD' },
+    )
+  })
+
+  test('two peers register one name at once: one wins everywhere', async () => {
+    const [left, right] = await Promise.all([member('left'), member('right')])
+    await Promise.all([whenSeen(left, [right.self]), whenSeen(right, [left.self])])
+    const made = await Promise.allSettled([
+      left.service(Counter, [10], { name: 'same' }),
+      right.service(Counter, [20], { name: 'same' }),
+    ])
+    const won = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    const lost = made.flatMap((one) => (one.status === 'rejected' ? [one.reason as ShoalError] : []))
+    expect(lost).toMatchObject([{ code: 'E_NAME_TAKEN' }])
+    const [winner] = won as [Service<Counter>]
+    const found = await Promise.all([left, right].map((mesh) => mesh.services.lookup<Counter>('same')))
+    expect(found.map((handle) => handle.$.id)).toEqual([winner.$.id, winner.$.id])
+    const from = made[0].status === 'fulfilled' ? 10 : 20
+    expect(await (found[0] as Service<Counter>).add(1)).toBe(from + 1)
+    expect(await (found[1] as Service<Counter>).add(1)).toBe(from + 2)
+    await winner.$.delete()
+    await expect((found[1] as Service<Counter>).add(1)).rejects.toMatchObject({ code: 'E_SERVICE_DELETED' })
+    const again = await right.service(Counter, [30], { name: 'same' })
+    expect(await again.add(1)).toBe(31)
+  })
+
+  test('a handle works where it was passed to: in a task on another peer', async () => {
+    const lender = await node('lender', 1)
+    const mesh = await member('submitter')
+    await whenSeen(mesh, [lender.id])
+    const counter = await mesh.service(Counter, [0])
+    const task = mesh.with({ peer: lender.id }).spawn(async (handle: Service<Counter>) => {
+      await handle.add(1)
+      return (await handle.add(1)) * 100
+    }, counter)
+    expect(await task).toBe(200)
+  })
+
+  test('without durability it begins again, and calls under way say so', async () => {
+    const far = await node('host')
+    const mesh = await member('caller')
+    await whenSeen(mesh, [far.id])
+    class Sleeper {
+      n = 0
+      add(): number {
+        this.n += 1
+        return this.n
+      }
+      sleep(): Promise<void> {
+        return new Promise(() => {})
+      }
+    }
+    const sleeper = await mesh.service(Sleeper, [], { peer: far.id, durability: 'none' })
+    expect([await sleeper.add(), await sleeper.add()]).toEqual([1, 2])
+    const asleep = sleeper.sleep().fetch()
+    const settled = asleep.catch((error: unknown) => error)
+    await far.kill()
+    expect(await settled).toBeInstanceOf(ServiceRestartedError)
+    expect(await sleeper.add()).toBe(1)
+    expect(sleeper.$.host).toBe(mesh.self)
+    expect(sleeper.$.epoch).toBeGreaterThan(1)
+  })
+})
+
+test('hosts that are killed or leave, and pages that are closed, crash, reload or leave, lose no call and run none twice', {
+  timeout: 400_000,
+}, async () => {
+  const lines: string[] = []
+  const faults: ServiceFault[] = [
+    'kill',
+    'page-close',
+    'leave',
+    'page-crash',
+    'kill',
+    'page-reload',
+    'page-leave',
+  ]
+  const report = await runServiceChaos({ faults, log: (line) => lines.push(line) })
+  expect(isGoodForServices(report), [...report.broken, ...report.failed, ...lines].join('\n')).toBe(true)
+  expect(report.recoveries).toHaveLength(faults.length * 2)
+  expect(report.calls).toBeGreaterThan(500)
+})
