@@ -1,6 +1,7 @@
-import { joinMesh } from '@shoal/sdk'
+import { joinMesh, type Mesh } from '@shoal/sdk'
 import { RTCPeerConnection } from 'node-datachannel/polyfill'
 import { answerBare } from './bare.ts'
+import { Counter } from './counter.ts'
 
 /*
  * A Node process that lends workers, and is the far end of the bare channel. Told what to do by its parent.
@@ -9,13 +10,20 @@ import { answerBare } from './bare.ts'
 type Order =
   | { readonly type: 'join'; readonly invite: string; readonly workers: number }
   | { readonly type: 'bare'; readonly offer: string }
+  | { readonly type: 'service'; readonly name: string; readonly durability: 'none' | 'snapshot' | 'journal' }
 
 const connections: RTCPeerConnection[] = []
+let mesh: Mesh | null = null
 
 async function obey(order: Order): Promise<object> {
   if (order.type === 'join') {
-    const mesh = await joinMesh(order.invite, { name: `lender ${process.pid}`, workers: order.workers })
+    mesh = await joinMesh(order.invite, { name: `lender ${process.pid}`, workers: order.workers })
     return { type: 'joined', peer: mesh.self }
+  }
+  if (order.type === 'service') {
+    const { name, durability } = order
+    await mesh?.service(Counter, [], { name, durability })
+    return { type: 'made' }
   }
   const connection = new RTCPeerConnection({ iceServers: [] })
   connections.push(connection)

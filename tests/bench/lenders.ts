@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 export interface Lender {
   readonly peer: string
   bare(offer: string): Promise<string>
+  /** Makes a counter there. */
+  service(name: string, durability: string): Promise<void>
   /** As a power cut would: no goodbye. */
   kill(): Promise<void>
 }
@@ -41,6 +43,7 @@ export async function startLender(invite: string, workers: number): Promise<Lend
   return {
     peer,
     bare: async (offer) => (await ask({ type: 'bare', offer })).answer ?? '',
+    service: async (name, durability) => void (await ask({ type: 'service', name, durability })),
     async kill() {
       child.kill('SIGKILL')
       await exited

@@ -1,5 +1,6 @@
 import type { Mesh } from '@shoal/sdk'
 import type { Bare } from './bare.ts'
+import type { Lender } from './lenders.ts'
 import { latency } from './local.ts'
 import { noop } from './ops.ts'
 import { type Contestant, check, paired, type Row, rowsOf } from './stats.ts'
@@ -11,6 +12,8 @@ export interface RemotePair {
   /** The other process's peer. */
   readonly peer: string
   readonly bare: Bare
+  /** Makes a counter in the other process; not in pages. */
+  readonly service: Lender['service'] | null
   readonly pairs: number
   readonly isQuick: boolean
   /** What the other one is: `contributor` or `member`. */

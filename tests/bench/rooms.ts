@@ -22,7 +22,17 @@ export async function withNodePair(
       const peer = await lenderOf(mesh)
       check('The lender', peer, lender.peer)
       const { pairs, isQuick } = selection
-      return await bench({ place: 'node', mesh, peer, bare, pairs, isQuick, note: `lender is ${role}` })
+      const { service } = lender
+      return await bench({
+        place: 'node',
+        mesh,
+        peer,
+        bare,
+        service,
+        pairs,
+        isQuick,
+        note: `lender is ${role}`,
+      })
     } finally {
       bare.close()
       await lender.kill()

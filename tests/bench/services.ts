@@ -1,19 +1,8 @@
 import type { Service, ServiceOptions } from '@shoal/sdk'
+import { Counter } from './counter.ts'
 import { type Local, latency } from './local.ts'
 import type { RemotePair } from './remote.ts'
 import { type Contestant, check, paired, type Row, rowOf, rowsOf } from './stats.ts'
-
-class Counter {
-  n = 0
-  incr(k: number): number {
-    this.n += k
-    return this.n
-  }
-  echo(i: number): number {
-    this.n += 1
-    return i
-  }
-}
 
 const count = 10_000
 
@@ -70,14 +59,14 @@ export async function benchB6(local: Local): Promise<Row[]> {
  * then waits for one more way there and back.
  */
 export async function benchB6r(pair: RemotePair): Promise<Row[]> {
-  const { place, mesh, peer, bare, isQuick, note } = pair
+  const { place, bare, isQuick, note } = pair
   const rows: Row[] = []
   for (const durability of [
     'none',
     'journal',
     'snapshot',
   ] as const satisfies ServiceOptions['durability'][]) {
-    const counter = await mesh.service(Counter, [], { peer, durability })
+    const counter = await counterOf(pair, `${durability} one`, durability)
     const label = { bench: 'B6', place }
     const ping = async (i: number): Promise<number> => {
       await bare.ping()
@@ -90,11 +79,20 @@ export async function benchB6r(pair: RemotePair): Promise<Row[]> {
     const sequential = await latency(label, callers, { blocks: isQuick ? 5 : 20, calls: 100 })
     rows.push(...sequential.map((row) => ({ ...row, note: `${note}, ${row.note}` })))
     await counter.$.delete()
-    const fresh = await mesh.service(Counter, [], { peer, durability })
+    const fresh = await counterOf(pair, `${durability} two`, durability)
     const rates = await paired(3, [pipelined(`shoal-${durability}`, fresh)])
     for (const [system, values] of rates)
       rows.push(rowOf({ ...label, metric: 'rate', unit: 'calls/s', note }, system, values))
     await fresh.$.delete()
   }
   return rows
+}
+
+async function counterOf(
+  { mesh, service }: RemotePair,
+  name: string,
+  durability: string,
+): Promise<Service<Counter>> {
+  await service?.(name, durability)
+  return mesh.services.lookup<Counter>(name)
 }

@@ -113,9 +113,8 @@ describe('a service on another peer', () => {
   })
 
   test('without durability it begins again, and calls under way say so', async () => {
-    const far = await node('host')
-    const mesh = await member('caller')
-    await whenSeen(mesh, [far.id])
+    const [mesh, far] = await Promise.all([member('caller'), member('host')])
+    await whenSeen(mesh, [far.self])
     class Sleeper {
       n = 0
       add(): number {
@@ -126,11 +125,13 @@ describe('a service on another peer', () => {
         return new Promise(() => {})
       }
     }
-    const sleeper = await mesh.service(Sleeper, [], { peer: far.id, durability: 'none' })
+    await far.service(Sleeper, [], { name: 'sleeper', durability: 'none' })
+    const sleeper = await mesh.services.lookup<Sleeper>('sleeper')
+    expect(sleeper.$.host).toBe(far.self)
     expect([await sleeper.add(), await sleeper.add()]).toEqual([1, 2])
     const asleep = sleeper.sleep().fetch()
     const settled = asleep.catch((error: unknown) => error)
-    await far.kill()
+    await far.close()
     expect(await settled).toBeInstanceOf(ServiceRestartedError)
     expect(await sleeper.add()).toBe(1)
     expect(sleeper.$.host).toBe(mesh.self)

@@ -35,6 +35,8 @@ export function resolveServiceOptions(options: ServiceOptions): ResolvedServiceO
     refuse('consistency', "'available' or 'strict'", consistency)
   if (!Number.isInteger(every) || every < 1 || every > everyMax)
     refuse('every', `a whole number from 1 to ${everyMax}`, every)
+  if (durability === 'none' && peer !== null)
+    refuse('peer', "left out with durability 'none': nothing of such a service moves", peer)
   return { name, peer, durability, consistency, every }
 }
 

@@ -135,6 +135,7 @@ describe('mesh.service()', () => {
       [Counter, [], { name: '' }, { code: 'E_OPTION' }],
       [Counter, [], { durability: 'disk' }, { code: 'E_OPTION' }],
       [Counter, [], { peer: 'nobody' }, { code: 'E_MIGRATE' }],
+      [Counter, [], { peer: 'nobody', durability: 'none' }, { code: 'E_OPTION' }],
     ]
     for (const [shape, args, options, fault] of bad)
       await expect(mesh.service(shape as typeof Counter, args as [], options)).rejects.toMatchObject(fault)

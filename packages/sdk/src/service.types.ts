@@ -4,7 +4,7 @@ import type { ContextBody } from './operation.ts'
 export interface ServiceOptions {
   /** Under this name everybody in the room finds it; one service per name. 1 to 200 characters. */
   readonly name?: string
-  /** The member that hosts it first. Default: this peer. */
+  /** The member that hosts it first. Default: this peer. Not with durability `'none'`: it cannot be moved. */
   readonly peer?: string
   /**
    * What of its state outlives its host. `'snapshot'` (default): one other member has the state after each
