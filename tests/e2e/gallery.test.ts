@@ -50,13 +50,13 @@ test('the gallery moves from page to page when its host is ended, with its pictu
   await one.page.getByLabel('Detail').selectOption('Quick')
   await one.page.getByRole('button', { name: 'Start' }).click()
   await waitForPicture(one.page, 1)
-  await gallery(one.page).getByRole('img', { name: 'Mandelbrot set, number 1' }).waitFor()
+  await gallery(one.page).getByRole('img', { name: 'Fractal number 1' }).waitFor()
 
   // A second visitor, on a phone, sees the same, and ends the host.
   await joinRoom(two.page, 'Page two')
   await whenKeptBy(two.page, 'Page one')
   await gallery(two.page).getByText('2 visits.').waitFor()
-  await gallery(two.page).getByRole('img', { name: 'Mandelbrot set, number 1' }).waitFor()
+  await gallery(two.page).getByRole('img', { name: 'Fractal number 1' }).waitFor()
   expect(await auditPage(two.page)).toEqual([])
   const end = gallery(two.page).getByRole('button', { name: 'End Page one …' })
   await end.waitFor({ timeout: 30_000 })
@@ -74,7 +74,7 @@ test('the gallery moves from page to page when its host is ended, with its pictu
   expect(await epochOf(two.page)).toBeGreaterThan(before)
   await one.page.getByText('You left.').waitFor()
   await gallery(two.page).getByText('2 visits.').waitFor()
-  await gallery(two.page).getByRole('img', { name: 'Mandelbrot set, number 1' }).waitFor()
+  await gallery(two.page).getByRole('img', { name: 'Fractal number 1' }).waitFor()
   await two.page.getByRole('status').getByText('The gallery moved to this page.').waitFor()
 
   // It can be asked for, too: the other one is back, and takes it.
@@ -83,6 +83,6 @@ test('the gallery moves from page to page when its host is ended, with its pictu
   await gallery(one.page).getByRole('button', { name: 'Bring it here' }).click()
   await whenKeptBy(one.page, 'this page')
   await gallery(one.page).getByText('3 visits.').waitFor()
-  await gallery(one.page).getByRole('img', { name: 'Mandelbrot set, number 1' }).waitFor()
+  await gallery(one.page).getByRole('img', { name: 'Fractal number 1' }).waitFor()
   expect([...one.errors, ...two.errors]).toEqual([])
 })

@@ -54,12 +54,24 @@ export function followGallery(mesh: Mesh, events: GalleryEvents): GalleryFollowe
       const code = error instanceof ShoalError ? error.code : ''
       if (isClosed || code === 'E_CLOSED') return
       handle = null
+      // What is opened next is another one.
+      seen = { visits: 0, version: 0 }
       if (!code.startsWith('E_SERVICE') && code !== 'E_NO_SERVICE') events.onProblem(error)
     }
   }
 
+  let hasVisited = false
+  /** A picture that does not hang yet. */
+  let waiting: { readonly no: number; readonly job: string; readonly tiles: readonly Tile[] } | null = null
   const look = (): Promise<void> =>
     use(async (gallery) => {
+      if (!hasVisited) await gallery.visit()
+      hasVisited = true
+      if (waiting !== null) {
+        const { no, job, tiles } = waiting
+        await gallery.hang({ no, job, image: await thumbnailOf(tiles) })
+        waiting = null
+      }
       const view = await gallery.look(seen.version)
       seen = { visits: view.visits, version: view.version }
       pictures = view.pictures ?? pictures
@@ -71,7 +83,7 @@ export function followGallery(mesh: Mesh, events: GalleryEvents): GalleryFollowe
     if (!isClosed) timer = setTimeout(follow, handle === null ? againMs : lookEveryMs)
   }
 
-  void use((gallery) => gallery.visit()).then(follow)
+  void follow()
   const stops = [
     listenForEnd(mesh.self, events.onEnd),
     mesh.on('service-moved', (moved) => {
@@ -94,11 +106,10 @@ export function followGallery(mesh: Mesh, events: GalleryEvents): GalleryFollowe
         pictures,
       }
     },
-    hang: (no, job, tiles) =>
-      void use(async (gallery) => {
-        await gallery.hang({ no, job, image: await thumbnailOf(tiles) })
-        await look()
-      }),
+    hang(no, job, tiles) {
+      waiting = { no, job, tiles: [...tiles] }
+      void look()
+    },
     bringHere: () => void use((gallery) => gallery.$.migrate(mesh.self)),
     endHost() {
       if (handle?.$.host != null) endPeer(mesh, handle.$.host)
@@ -111,12 +122,12 @@ export function followGallery(mesh: Mesh, events: GalleryEvents): GalleryFollowe
   }
 }
 
-/** The gallery of the room; the first page opens it. */
+/** The gallery of the room; the first page that lends opens it, for before that nothing may run on a device. */
 async function enter(mesh: Mesh): Promise<Service<Gallery>> {
   try {
     return await mesh.services.lookup<Gallery>(name)
   } catch (error) {
-    if (!(error instanceof ShoalError) || error.code !== 'E_NO_SERVICE') throw error
+    if (!(error instanceof ShoalError) || error.code !== 'E_NO_SERVICE' || mesh.workers === 0) throw error
   }
   try {
     return await mesh.service(Gallery, [], { name, durability: 'journal', every: 50 })

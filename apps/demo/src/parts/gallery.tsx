@@ -18,7 +18,7 @@ export function GalleryPanel({
     <section class="card gallery" aria-labelledby="gallery-title">
       <h2 id="gallery-title">Gallery</h2>
       {gallery === null ? (
-        <p class="quiet">Looking for the room's gallery …</p>
+        <p class="quiet">Finished pictures will hang here: the gallery opens when somebody contributes.</p>
       ) : (
         <>
           <p class="quiet">
@@ -93,7 +93,7 @@ function Thumbnail({ picture }: { readonly picture: GalleryPicture }): VNode {
   }, [picture.job])
   return (
     <figure>
-      {url !== '' && <img src={url} alt={`Mandelbrot set, number ${picture.no}`} width={192} height={128} />}
+      {url !== '' && <img src={url} alt={`Fractal number ${picture.no}`} width={192} height={128} />}
       <figcaption>Picture {picture.no}</figcaption>
     </figure>
   )
