@@ -30,7 +30,7 @@ export function App({ session }: { readonly session: Session }): VNode {
             <WallPanel state={state} session={session} />
             <div class="side">
               <Peers state={state} />
-              {state.role === 'member' && <GalleryPanel state={state} session={session} />}
+              {!state.isAlone && state.role === 'member' && <GalleryPanel state={state} session={session} />}
               {!state.isAlone && state.role === 'member' && <InviteOthers invite={state.invite ?? ''} />}
             </div>
           </div>

@@ -17,7 +17,7 @@ export interface TileListener {
 export interface OpenRoom {
   readonly mesh: Mesh
   readonly wall: Wall
-  /** `null` for a guest that only lends. */
+  /** `null` for a guest that only lends, and on a device alone: there is nobody to keep it. */
   readonly gallery: GalleryFollower | null
   refresh(): void
   /** Tells `listener` of the tiles that are there already. */
@@ -82,7 +82,7 @@ export function openRoom(
     mesh.on('health', refresh),
     mesh.on('peer-left', ({ id }) => store.set({ announcement: `${tally.nameOf(id)} left.` })),
   ]
-  if (mesh.role === 'member') {
+  if (mesh.role === 'member' && !store.state.isAlone) {
     gallery = followGallery(mesh, {
       onChange: refresh,
       onMoved: (host) => store.set({ announcement: `The gallery moved to ${hostName(mesh, host, tally)}.` }),
