@@ -65,8 +65,10 @@ export function followGallery(mesh: Mesh, events: GalleryEvents): GalleryFollowe
   let waiting: { readonly no: number; readonly job: string; readonly tiles: readonly Tile[] } | null = null
   const look = (): Promise<void> =>
     use(async (gallery) => {
-      if (!hasVisited) await gallery.visit()
+      // Before the wait: a second look may come meanwhile, and one visit counts once.
+      const isNew = !hasVisited
       hasVisited = true
+      if (isNew) await gallery.visit()
       if (waiting !== null) {
         const { no, job, tiles } = waiting
         await gallery.hang({ no, job, image: await thumbnailOf(tiles) })

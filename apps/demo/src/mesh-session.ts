@@ -1,4 +1,14 @@
-import { type JobInfo, joinMesh, kernel, localMesh, type Mesh, scope, type TaskGroup } from '@shoal/sdk'
+import {
+  type JobInfo,
+  joinMesh,
+  kernel,
+  localMesh,
+  type Mesh,
+  operation,
+  scope,
+  type TaskGroup,
+  withContext,
+} from '@shoal/sdk'
 import { argumentsOf, drawShades, type TileArguments, type TileOutputs, type TileSpec } from './fractal.ts'
 import { gpuSpanMin, outputs, wgsl } from './tile-kernel.ts'
 

@@ -59,8 +59,8 @@ export function Contribute({
           Functions that the members of this room send, in up to {count(workers, 'background worker')} of this
           page, and computations on its GPU where there is one. They cannot see your files, your other tabs or
           what you type; they can use your processors and your network. Lend only to a room whose people you
-          trust. Pages of members also take turns in keeping the room's services, such as the gallery, whether they
-          lend or not.
+          trust. Pages of members also take turns in keeping the room's services, such as the gallery, whether
+          they lend or not.
         </p>
         <p>
           To stop: press the switch again, press Leave, or close this tab. It stops at once; others redo what
