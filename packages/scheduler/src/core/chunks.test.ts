@@ -67,7 +67,8 @@ function room(ids: readonly PeerId[]) {
     told.push({ peer, effect })
     if (effect.type === 'send') post.push({ from: peer, to: effect.to, message: effect.message })
     if (effect.type === 'execute') for (const call of effect.calls) running.push({ peer, call })
-    if (effect.type === 'drop-chunk') stores.get(peer)?.delete(effect.chunk)
+    if (effect.type === 'drop-chunk' && stores.get(peer)?.delete(effect.chunk))
+      feed(peer, { type: 'chunk-stored', chunk: effect.chunk, isHeld: false })
     if (effect.type === 'write') {
       records.push(...effect.records)
       for (const other of states.keys())
@@ -78,10 +79,14 @@ function room(ids: readonly PeerId[]) {
         ({ ref, holders }) =>
           ![peer, ...holders].some((holder) => stores.get(holder)?.has(ref.id) && states.has(holder)),
       )
-      for (const { ref } of missing === undefined ? effect.chunks : []) stores.get(peer)?.add(ref.id)
+      for (const { ref } of missing === undefined ? effect.chunks : []) store(peer, ref.id)
       const error = missing === undefined ? null : errorRecord('E_CHUNK_LOST', 'nobody has it')
       feed(peer, { type: 'chunks-gathered', callId: effect.callId, error })
     }
+  }
+  const store = (peer: PeerId, id: ChunkId): void => {
+    stores.get(peer)?.add(id)
+    feed(peer, { type: 'chunk-stored', chunk: id, isHeld: true })
   }
   const deliver = (): void => {
     for (let next = post.shift(); next !== undefined; next = post.shift()) {
@@ -116,7 +121,7 @@ function room(ids: readonly PeerId[]) {
     submit: (peer: PeerId, ...specs: TaskSpec[]) =>
       api.feed(peer, { type: 'tasks-submitted', job, name: 'job', specs }),
     put(peer: PeerId, payload: ChunkPayload) {
-      stores.get(peer)?.add(payload.ref.id)
+      store(peer, payload.ref.id)
       api.feed(peer, { type: 'chunk-opened', chunk: payload })
     },
     runs: (no: number) => running.find(({ call }) => call.no === no)?.peer,
@@ -127,7 +132,7 @@ function room(ids: readonly PeerId[]) {
     ) {
       const index = running.findIndex(({ call }) => call.no === no)
       const [{ peer, call }] = running.splice(index, 1) as [{ peer: PeerId; call: Call }]
-      if (value instanceof ChunkPayload) stores.get(peer)?.add(value.ref.id)
+      if (value instanceof ChunkPayload) store(peer, value.ref.id)
       const outcome: AttemptOutcome = value instanceof ChunkPayload ? { status: 'done', value } : value
       api.feed(peer, { type: 'calls-ended', ended: [{ callId: call.callId, outcome, ranMs: 1 }] })
       return call
@@ -334,7 +339,11 @@ test('[CH7] an attempt that cannot have its chunk is tried again, and fails with
   // Its home says that it has it, and does not.
   world.feed(a, { type: 'chunk-opened', chunk: table })
   world.submit(a, spec(0, { peer: c, chunks: [{ index: 0, chunk: table }] }))
-  for (let tries = 0; tries < 25; tries++) world.later(500)
+  for (let tries = 0; tries < 25; tries++) {
+    world.later(500)
+    // Whoever could not have it is not taken for a holder.
+    expect(world.state(a).chunks.get(table.ref.id)?.holders.has(c)).toBe(false)
+  }
   expect(world.outcome(a, 0)).toMatchObject({ status: 'failed', error: { code: 'E_CHUNK_LOST' } })
   expect(world.running).toEqual([])
 })

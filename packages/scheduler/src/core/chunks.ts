@@ -255,7 +255,11 @@ export function onChunkReleased(ctx: StepContext, id: ChunkId): void {
 export function onChunkStored(ctx: StepContext, id: ChunkId, isHeld: boolean): void {
   const { state } = ctx
   const chunk = state.chunks.get(id)
-  if (!isHeld) state.kept.delete(id)
+  if (isHeld) state.stored.add(id)
+  else {
+    state.stored.delete(id)
+    state.kept.delete(id)
+  }
   if (chunk === undefined) return
   if (isHeld) addHolder(ctx, chunk, state.self)
   else removeHolder(ctx, chunk, state.self)

@@ -14,7 +14,7 @@ import type { StepContext } from './context.ts'
 import { Deque } from './deque.ts'
 import type { Call } from './effects.ts'
 import type { CallEnded } from './events.ts'
-import { chunksOf, dropIfUnused, gather, keepResult, tellHolds } from './holder.ts'
+import { chunksOf, dropIfUnused, forgetUngathered, gather, keepResult, tellHolds } from './holder.ts'
 import type {
   ExecutorJob,
   ExecutorProcessor,
@@ -268,8 +268,10 @@ export function onChunksGathered(ctx: StepContext, callId: number, error: ErrorR
   if (held?.phase !== 'gathering') return
   executor.calls.delete(callId)
   const processor = executor.processors.get(held.processor)
-  if (error !== null) endHeld(ctx, held, { status: 'unfed', error }, 0)
-  else if (processor === undefined) endHeld(ctx, held, { status: 'refused' }, 0)
+  if (error !== null) {
+    forgetUngathered(ctx, held.call)
+    endHeld(ctx, held, { status: 'unfed', error }, 0)
+  } else if (processor === undefined) endHeld(ctx, held, { status: 'refused' }, 0)
   else {
     held.phase = 'queued'
     processor.queue.push(held)

@@ -33,6 +33,17 @@ export function gather(ctx: StepContext, call: Call, chunks: readonly ChunkPaylo
   ctx.emit({ type: 'gather', callId: call.callId, chunks })
 }
 
+/** What could not be had is not kept: nobody may be told that it is here. */
+export function forgetUngathered(ctx: StepContext, call: Call): void {
+  const { state } = ctx
+  for (const { ref } of chunksOf(call)) {
+    const kept = state.kept.get(ref.id)
+    if (kept === undefined || state.stored.has(ref.id)) continue
+    kept.keptFor.delete(call.owner)
+    dropIfUnkept(ctx, ref.id, kept)
+  }
+}
+
 /** A result became a chunk of this peer: it stays for the job's owner. */
 export function keepResult(ctx: StepContext, payload: ChunkPayload, owner: PeerId): void {
   const kept = keptOf(ctx.state, payload.ref.id)
@@ -101,6 +112,7 @@ function keptFor(state: SchedulerState): Map<PeerId, KeptChunk[]> {
     lists.set(peer, list)
   }
   for (const [id, kept] of state.kept) {
+    if (!state.stored.has(id)) continue
     const owner = kept.task === null ? null : ownerOf(state, kept, kept.task.job)
     if (owner !== null && state.peers.has(owner)) add(owner, id, kept.task)
     for (const peer of kept.keptFor) if (peer !== owner) add(peer, id, null)

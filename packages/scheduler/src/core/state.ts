@@ -307,7 +307,9 @@ export interface SchedulerState {
   readonly wishes: Set<ChunkState>
   /** Handles let go of that the tracker has not confirmed. */
   readonly releases: Map<ChunkId, { readonly tracker: PeerId; readonly message: MessageOf<'want'> }>
-  /** Copies on this peer that are kept for owners. */
+  /** Copies that are on this peer, by its store's word. */
+  readonly stored: Set<ChunkId>
+  /** Copies on this peer, or on their way, that are kept for owners. */
   readonly kept: Map<ChunkId, KeptCopy>
   readonly story: Story
   /** `task-*` notices are made only when somebody listens. */
@@ -370,6 +372,7 @@ export function createState(options: {
     chunks: new Map(),
     wishes: new Set(),
     releases: new Map(),
+    stored: new Set(),
     kept: new Map(),
     story: new Story(4096),
     wantsTaskNotices: false,
