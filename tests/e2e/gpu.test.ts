@@ -71,6 +71,20 @@ test('[GP2][GP3] a Node process runs kernels on the GPU of a page', async () => 
   await expect(bad.fetch()).rejects.toMatchObject({ code: 'E_KERNEL_ARGUMENT' })
 })
 
+test('[GP3] big arguments and results of kernels travel like any others', async () => {
+  const negate = kernel<{ a: Float32Array }, { out: Float32Array }>({
+    wgsl: `@group(0) @binding(0) var<storage> a: array<f32>;
+      @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+      @compute @workgroup_size(256) fn main(@builtin(global_invocation_id) id: vec3u) {
+        if (id.x < arrayLength(&out)) { out[id.x] = -a[id.x]; }
+      }`,
+    outputs: ['out'],
+  })
+  const made = mesh.spawn(negate, { a: Float32Array.from({ length: 500_000 }, (_, index) => index) })
+  const { out } = await made
+  expect([out.length, out[499_999]]).toEqual([500_000, -499_999])
+})
+
 test('[GP2] the wall is drawn by workers and GPUs, and says which', async () => {
   await page.getByText('On: this device lends 1 worker and its GPU.').waitFor()
   await page.getByLabel('Detail').selectOption('Quick')
