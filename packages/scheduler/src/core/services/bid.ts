@@ -187,14 +187,23 @@ function bidFor({ bid }: ServiceState, epoch: number, ballot: Ballot): Bid | nul
 }
 
 /**
- * A majority. Of two voters one is enough once the other said that it is another start: nothing was decided without
- * this one. Where the service is not strict, it is enough when the other is gone, too.
+ * A majority. In a strict service voters that started again count as silent, but of two the other one is enough:
+ * nothing was decided without it. Else they count no more, and of two that are left one is enough when the other is
+ * gone.
  */
 function votesNeeded(state: SchedulerState, { spec }: ServiceState, { claim, restarted }: Bid): number {
   const { voters } = claim
-  const other = voters.find((voter) => voter.peer !== state.self)?.peer
-  if (voters.length !== 2 || other === undefined) return Math.floor(voters.length / 2) + 1
-  if (restarted.has(other)) return 1
+  if (spec?.consistency !== 'available') {
+    const isOneEnough = voters.length === 2 && restarted.size === 1
+    return isOneEnough ? 1 : majority(voters.length)
+  }
+  const left = voters.filter(({ peer }) => !restarted.has(peer))
+  const other = left.find(({ peer }) => peer !== state.self)?.peer
+  if (left.length !== 2 || other === undefined) return majority(left.length)
   const isGone = !state.peers.has(other) && !state.services.fenced.has(other)
-  return spec?.consistency === 'available' && isGone && !isInDoubt(state) ? 1 : 2
+  return isGone && !isInDoubt(state) ? 1 : 2
+}
+
+function majority(count: number): number {
+  return Math.floor(count / 2) + 1
 }
