@@ -46,6 +46,7 @@ export function createHosted(
     instance: 0,
     isActing: false,
     isOpen: false,
+    isDoubted: false,
     frozenUntil: null,
     migration: null,
     seq: copy?.seq ?? 0,
@@ -195,6 +196,7 @@ export function act(ctx: StepContext, service: ServiceState): void {
 /** A new claim with the same host: copies go on under the new epoch. */
 export function renewed(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
   hosted.proposed.clear()
+  hosted.isDoubted = false
   for (const [peer, kept] of hosted.kept) {
     if (kept.isPaused && kept.acked < 0) hosted.kept.delete(peer)
     // Said again at once: under the old epoch it may have been refused.

@@ -487,6 +487,32 @@ test('[SV7] host and follower gone together: the service is lost, and says so', 
   expect(left.map((name) => all.find(name).notices.at(-1))).toEqual(['lost', 'lost', 'lost'])
 })
 
+test('[SV7] a host that was alone and dies leaves nothing: the service ends and its name is free', () => {
+  const all = room('a')
+  all.create('a', { name: 'x' })
+  all.join('b')
+  all.die('a')
+  const call = all.call('b', 1)
+  all.wait(12_000)
+  expect(all.answer('b', call)).toBe('E_SERVICE_LOST')
+  expect(all.answer('b', all.create('b', { name: 'x', id: 'other' as ServiceId }))).toBe('ok')
+})
+
+test('[SV7] a host that was taken for dead lives on by its next claim', () => {
+  const all = room('a')
+  all.create('a')
+  all.call('a', 1)
+  all.lose((_from, _to, body) => body.type === 'install')
+  all.join('b')
+  all.part('a', 'b')
+  all.wait(12_000)
+  all.lose(() => false)
+  all.meet('a', 'b')
+  all.wait(3000)
+  expect(all.claim('b')).toMatchObject({ host: 'a', follower: 'b' })
+  expect(all.answer('b', all.call('b', 2))).toEqual([2, 1])
+})
+
 test('[SV7] a host that starts again alone ends what it had', () => {
   const all = room('a')
   all.create('a', { name: 'x' })

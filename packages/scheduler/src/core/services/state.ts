@@ -83,6 +83,8 @@ export interface Hosted {
   /** The claim says that this peer is host. */
   isActing: boolean
   isOpen: boolean
+  /** Others took this peer for dead and ended the service: its next claim says that it lives. */
+  isDoubted: boolean
   /** Stopped, to be handed over: takes no more calls. */
   frozenUntil: number | null
   migration: Migration | null

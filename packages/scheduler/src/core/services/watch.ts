@@ -66,7 +66,8 @@ function renewIfNeeded(ctx: StepContext, service: ServiceState, hosted: Hosted):
     }
     if (hosted.migration !== null) migrate(ctx, service, hosted)
   }
-  if (hosted.frozenUntil === null && areVotersStale(state, claim)) startBid(ctx, service, null)
+  if (hosted.frozenUntil === null && (hosted.isDoubted || areVotersStale(state, claim)))
+    startBid(ctx, service, null)
 }
 
 function areVotersStale(state: SchedulerState, { voters }: ServiceClaim): boolean {
@@ -221,7 +222,9 @@ function delayMs(state: SchedulerState, service: ServiceState, claim: ServiceCla
   if (canFollow(state, service, claim)) return 0
   const ranks = rankSuccessors(service.id, membersInView(state))
   const turnMs = Math.max(0, ranks.indexOf(self)) * config.takeoverStepMs
-  return service.spec?.durability === 'none' ? turnMs : config.serviceLostMs + turnMs
+  return service.spec?.durability === 'none' && claim.voters.length > 1
+    ? turnMs
+    : config.serviceLostMs + turnMs
 }
 
 /** This peer holds the state: it stops following, and asks the voters to be host. */
@@ -240,6 +243,12 @@ export function takeOver(ctx: StepContext, service: ServiceState): void {
 /** Nobody has the state: without durability the service starts anew, with it it is lost. */
 function takeWithoutState(ctx: StepContext, service: ServiceState, claim: ServiceClaim): void {
   const { state } = ctx
+  if (claim.voters.length === 1) {
+    // The host alone could have said what follows. If it lives, its next claim outlives this.
+    writeEnd(ctx, service, claim.epoch, 'lost')
+    learnEnd(ctx, service, claim.epoch, 'lost')
+    return
+  }
   if (!isThisStart(state.services, claim)) return
   if (service.spec?.durability === 'none') {
     startBid(ctx, service, null)
