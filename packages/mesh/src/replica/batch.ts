@@ -118,8 +118,8 @@ export function unpackSpecBatch(bytes: Uint8Array, job: JobId): SpecBatch {
     const operation = pick(operations, Math.floor(code / 2))
     const choice = pick(options, rows.uint('the options of a task'))
     const args = readPayload(rows.bytes('arguments'))
-    const extra = code % 2 === 0 ? withoutExtra : pick(extras, extrasRead++)
-    specs.push({ no, operation, args, ...extra, options: choice })
+    const { needs, parent, ...chunks } = code % 2 === 0 ? withoutExtra : pick(extras, extrasRead++)
+    specs.push({ no, operation, args, needs, options: choice, parent, ...chunks })
     expected = no + 1
   }
   if (extrasRead !== extras.length) throw schemaError('extras', `a list of ${extrasRead}`, extraList)
