@@ -1,7 +1,7 @@
 import type { Mesh } from '../types.ts'
 
-/** Nothing new for this long: the view is what it will be. */
-const quietMs = 600
+/** Nothing new for this long: the view is what it will be. More than the 1.5 s after which the other side dials (WP7). */
+const quietMs = 2_000
 /** A room whose peers come and go all the time is described as it is by then. */
 const longestMs = 5_000
 
@@ -16,7 +16,7 @@ export function whenSettled(mesh: Mesh, signal: AbortSignal): Promise<void> {
       resolve()
     }
     const longest = setTimeout(finish, longestMs)
-    let quiet = setTimeout(finish, mesh.peers.length > 1 ? quietMs : quietMs * 3)
+    let quiet = setTimeout(finish, quietMs)
     const unsubscribe = mesh.on('peers-changed', () => {
       clearTimeout(quiet)
       quiet = setTimeout(finish, quietMs)
