@@ -1,34 +1,14 @@
-import { joinMesh, type Mesh, operation, scope } from '@shoal/sdk'
-import { hostRoom, type RoomHost } from '@shoal/sdk/node'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type NodePeer, startNodePeer } from './support/node-peer.ts'
+import { type Mesh, operation, scope } from '@shoal/sdk'
+import { expect, test } from 'vitest'
+import type { NodePeer } from './support/node-peer.ts'
+import { useRoom } from './support/test-room.ts'
 
 // Chunks as users have them, between processes over WebRTC.
 
-let host: RoomHost
-const meshes: Mesh[] = []
-const peers: NodePeer[] = []
-
-beforeAll(async () => {
-  host = await hostRoom({ page: false })
-})
-afterEach(async () => {
-  await Promise.all(meshes.splice(0).map((mesh) => mesh.close()))
-  await Promise.all(peers.splice(0).map((peer) => peer.stop()))
-})
-afterAll(() => host.close())
-
-async function member(workers = 0): Promise<Mesh> {
-  const mesh = await joinMesh(host.memberInvite, { name: 'submitter', workers })
-  meshes.push(mesh)
-  return mesh
-}
+const { member, node } = useRoom()
 
 async function lenders(mesh: Mesh, count: number): Promise<NodePeer[]> {
-  const started = await Promise.all(
-    Array.from({ length: count }, (_, index) => startNodePeer(host.memberInvite, `lender ${index}`, 1)),
-  )
-  peers.push(...started)
+  const started = await Promise.all(Array.from({ length: count }, (_, index) => node(`lender ${index}`, 1)))
   await expect.poll(() => mesh.processors.length, { timeout: 20_000 }).toBe(count)
   return started
 }
@@ -52,7 +32,7 @@ function movedIn(mesh: Mesh): number {
 }
 
 test('[PL1] a task runs where its 64 MiB chunk is, and the bytes never pass the submitter', async () => {
-  const mesh = await member()
+  const mesh = await member('submitter')
   const [first] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
   const made = mesh.spawn(filled.with({ scope: scope.peer(first.id) }), 64 * mib, 7)
   const tasks = Array.from({ length: 3 }, () => mesh.spawn(measure, made))
@@ -65,7 +45,7 @@ test('[PL1] a task runs where its 64 MiB chunk is, and the bytes never pass the 
 }, 120_000)
 
 test('[CH7] a result goes from its holder to its consumer, not through the submitter', async () => {
-  const mesh = await member()
+  const mesh = await member('submitter')
   const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
   const made = mesh.spawn(filled.with({ scope: scope.peer(first.id) }), mib, 3)
   expect(await mesh.spawn(measure.with({ scope: scope.peer(second.id) }), made)).toEqual([mib, 3])
@@ -76,7 +56,7 @@ test('[CH7] a result goes from its holder to its consumer, not through the submi
 }, 60_000)
 
 test('[PL1] 16 equal tasks on 4 idle peers use all 4, whoever has their chunk', async () => {
-  const mesh = await member()
+  const mesh = await member('submitter')
   const all = await lenders(mesh, 4)
   const table = await mesh.put(new Uint8Array(mib))
   const used = new Set<string | null>()
@@ -91,7 +71,7 @@ test('[PL1] 16 equal tasks on 4 idle peers use all 4, whoever has their chunk', 
 }, 120_000)
 
 test('[CH6] an argument over 64 KiB stays with the submitter until it is fetched, and goes when it was used', async () => {
-  const mesh = await member()
+  const mesh = await member('submitter')
   await lenders(mesh, 1)
   expect(await mesh.spawn(measure, new Uint8Array(mib).fill(9))).toEqual([mib, 9])
   expect(mesh.metrics().chunks.movedOutBytes).toBeGreaterThan(mib)
@@ -99,7 +79,7 @@ test('[CH6] an argument over 64 KiB stays with the submitter until it is fetched
 }, 60_000)
 
 test('[CH10] a chunk whose only holder is killed is made again by its task', async () => {
-  const mesh = await member()
+  const mesh = await member('submitter')
   const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
   const base = mesh.spawn(
     filled.with({ scope: scope.union(scope.peer(first.id), scope.peer(second.id)) }),
@@ -115,8 +95,8 @@ test('[CH10] a chunk whose only holder is killed is made again by its task', asy
 }, 60_000)
 
 test('[CH8] a handle that another member got from a result keeps the chunk after its maker let go', async () => {
-  const mesh = await member()
-  const putter = await member()
+  const mesh = await member('submitter')
+  const putter = await member('submitter')
   await lenders(mesh, 1)
   const chunk = await putter.put(new Uint8Array(mib))
   const handed = putter.spawn((inside: object) => inside, { chunk })
@@ -130,8 +110,8 @@ test('[CH8] a handle that another member got from a result keeps the chunk after
 }, 60_000)
 
 test('[CH10] what a user had put is lost with its peer: its consumers fail, and say so', async () => {
-  const mesh = await member()
-  const putter = await member()
+  const mesh = await member('submitter')
+  const putter = await member('submitter')
   await lenders(mesh, 1)
   const chunk = await putter.put(new Uint8Array(mib))
   const handed = putter.spawn((inside: object) => inside, { chunk })

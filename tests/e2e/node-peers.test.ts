@@ -1,34 +1,10 @@
-import { CancelledError, joinMesh, type Mesh, operation, TaskFailedError, withContext } from '@shoal/sdk'
-import { hostRoom, type RoomHost } from '@shoal/sdk/node'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type NodePeer, startNodePeer } from './support/node-peer.ts'
+import { CancelledError, type Mesh, operation, TaskFailedError, withContext } from '@shoal/sdk'
+import { describe, expect, test } from 'vitest'
+import { useRoom } from './support/test-room.ts'
 
 // Peers in processes of their own, over WebRTC, with nothing between them but the signalling server.
 
-let host: RoomHost
-const meshes: Mesh[] = []
-const peers: NodePeer[] = []
-
-beforeAll(async () => {
-  host = await hostRoom({ page: false })
-})
-afterEach(async () => {
-  await Promise.all(meshes.splice(0).map((mesh) => mesh.close()))
-  await Promise.all(peers.splice(0).map((peer) => peer.stop()))
-})
-afterAll(() => host.close())
-
-async function member(name: string, workers = 0): Promise<Mesh> {
-  const mesh = await joinMesh(host.memberInvite, { name, workers })
-  meshes.push(mesh)
-  return mesh
-}
-
-async function lender(name: string, workers: number, invite = host.memberInvite): Promise<NodePeer> {
-  const peer = await startNodePeer(invite, name, workers)
-  peers.push(peer)
-  return peer
-}
+const { member, node: lender, contributorInvite } = useRoom()
 
 /** Resolves when `mesh` sees that many processors. */
 function whenProcessors(mesh: Mesh, count: number): Promise<void> {
@@ -111,12 +87,11 @@ describe('two peers in two processes', () => {
 
   test('a contributor lends and must not submit', async () => {
     const mesh = await member('submitter')
-    const peer = await lender('guest', 1, host.contributorInvite)
+    const peer = await lender('guest', 1, contributorInvite())
     let where: string | null = null
     for await (const done of mesh.map(add.with({ peer: peer.id }) as never, [1])) where = done.peer
     expect(where).toBe(peer.id)
-    const guest = await joinMesh(host.contributorInvite, { name: 'second guest', workers: 0 })
-    meshes.push(guest)
+    const guest = await member('second guest', 0, contributorInvite())
     expect(guest.role).toBe('contributor')
     expect(() => guest.spawn(add, 1, 2)).toThrow(expect.objectContaining({ code: 'E_FORBIDDEN' }))
   })

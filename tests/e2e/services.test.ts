@@ -1,35 +1,11 @@
-import { joinMesh, type Mesh, type Service, ServiceRestartedError, type ShoalError } from '@shoal/sdk'
-import { hostRoom, type RoomHost } from '@shoal/sdk/node'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type Mesh, type Service, ServiceRestartedError, type ShoalError } from '@shoal/sdk'
+import { describe, expect, test } from 'vitest'
 import { isGoodForServices, runServiceChaos, type ServiceFault } from '../chaos/services.ts'
-import { type NodePeer, startNodePeer } from './support/node-peer.ts'
+import { useRoom } from './support/test-room.ts'
 
 // Services between peers in processes of their own, and in pages, over WebRTC.
 
-let host: RoomHost
-const meshes: Mesh[] = []
-const peers: NodePeer[] = []
-
-beforeAll(async () => {
-  host = await hostRoom({ page: false })
-})
-afterEach(async () => {
-  await Promise.all(meshes.splice(0).map((mesh) => mesh.close()))
-  await Promise.all(peers.splice(0).map((peer) => peer.stop()))
-})
-afterAll(() => host.close())
-
-async function member(name: string, workers = 0): Promise<Mesh> {
-  const mesh = await joinMesh(host.memberInvite, { name, workers })
-  meshes.push(mesh)
-  return mesh
-}
-
-async function node(name: string, workers = 0): Promise<NodePeer> {
-  const peer = await startNodePeer(host.memberInvite, name, workers)
-  peers.push(peer)
-  return peer
-}
+const { member, node } = useRoom()
 
 /** Resolves when `mesh` sees all these. */
 function whenSeen(mesh: Mesh, ids: readonly string[]): Promise<void> {
