@@ -105,12 +105,23 @@ export default defineConfig({
         ...fromSources,
         test: {
           name: 'e2e',
-          // Files that start many processes run one after the other.
+          // Most of a file's time is spent waiting for other processes: two at once, whatever the machine.
+          maxWorkers: 2,
           include: ['tests/e2e/**/*.test.ts', 'tests/contract/mesh-of-8.test.ts'],
-          globalSetup: ['tests/e2e/support/build-page.ts'],
+          exclude: ['tests/e2e/start.test.ts'],
+          globalSetup: ['tests/e2e/support/build.ts'],
           testTimeout: 180_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
+        },
+      },
+      {
+        ...fromSources,
+        test: {
+          name: 'start',
+          // It builds the page anew: nobody else may read it meanwhile.
+          sequence: { groupOrder: 1 },
+          include: ['tests/e2e/start.test.ts'],
+          testTimeout: 180_000,
         },
       },
     ],

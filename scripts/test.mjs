@@ -12,7 +12,7 @@ const parts = {
   unit: () => vitest('unit'),
   sim: () => vitest('sim'),
   browser: () => vitest('browser', 'browser-gpu'),
-  e2e: () => vitest('e2e'),
+  e2e: () => vitest('e2e', 'start'),
 }
 
 /** One check that counts as one test. */

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { SignallingServer } from '@shoal/mesh/node'
 import { startSignalling } from '@shoal/mesh/node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { typescript } from '../support/program.ts'
 
 const PEERS = 8
 const ROUNDS = 10
@@ -21,7 +22,7 @@ beforeAll(async () => {
   server = await startSignalling()
   const program = fileURLToPath(new URL('../fixtures/mesh-peer.ts', import.meta.url))
   for (let no = 0; no < PEERS; no += 1) {
-    children.push(fork(program, { execArgv: ['--import', 'tsx', '--conditions=development'] }))
+    children.push(fork(program, { execArgv: [...typescript] }))
   }
   await Promise.all(children.map((child) => told(child, 'ready')))
 }, 60_000)

@@ -75,7 +75,7 @@ test('examples/plain-page: a page without a bundler uses a room', async () => {
 })
 
 test('examples/strict-csp: a page computes on its workers under a strict policy', async () => {
-  const server = started(startNode([join(examples, 'strict-csp/server.mjs')], {}, []))
+  const server = started(startNode([join(examples, 'strict-csp/server.mjs')]))
   const { page, errors } = await openPage(browser, await server.line(/^http/))
   expect(await result(page)).toBe('This page computed: 1 4 9 16')
   expect(errors).toEqual([])
@@ -83,7 +83,7 @@ test('examples/strict-csp: a page computes on its workers under a strict policy'
 
 test('examples/strict-csp: a page lends its workers to a room under a strict policy', async () => {
   const { memberInvite, room } = await openRoom()
-  const server = started(startNode([join(examples, 'strict-csp/server.mjs'), room], {}, []))
+  const server = started(startNode([join(examples, 'strict-csp/server.mjs'), room]))
   const { page, errors } = await openPage(browser, `${await server.line(/^http/)}#${memberInvite}`)
   // Nobody else lends here: what is computed was computed by the page's own workers.
   expect(await result(page)).toBe('The room computed: 1 4 9 16')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hostRoom, type RoomHost } from '@shoal/sdk/node'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type Program, startNode } from '../support/program.ts'
+import { type Program, startNode, typescript } from '../support/program.ts'
 
 // Everybody who holds the room's state dies without a word, and comes back with what is on the disks.
 
@@ -51,7 +51,7 @@ function createPeer(room: string, name: string): Peer {
   const parse = (line: string): never => JSON.parse(line) as never
   return {
     async start() {
-      const program = startNode([fixture, host.memberInvite, join(root, room, name), name])
+      const program = startNode([fixture, host.memberInvite, join(root, room, name), name], {}, typescript)
       programs.push(program)
       running.add(program)
       return parse(await program.line(/"joined"/))

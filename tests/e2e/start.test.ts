@@ -18,7 +18,7 @@ function drawHere(): Buffer {
 test('npm start draws the picture on two other processes, as one process would', async () => {
   const file = join(root, 'mandelbrot.png')
   rmSync(file, { force: true })
-  const start = startNode([join(root, 'scripts/start.mjs'), '--exit'], {}, [])
+  const start = startNode([join(root, 'scripts/start.mjs'), '--exit'])
   onTestFinished(async () => {
     await start.stop()
   })

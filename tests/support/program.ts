@@ -3,8 +3,10 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const cli = fileURLToPath(new URL('../../packages/sdk/src/cli/entry.ts', import.meta.url))
-const fromSources = ['--import', 'tsx', '--conditions=development']
+const cli = fileURLToPath(new URL('../../packages/sdk/dist/cli/entry.js', import.meta.url))
+
+/** Lets Node run TypeScript: programs of the tests are not built, packages are. */
+export const typescript: readonly string[] = ['--import', 'tsx']
 
 /** A program that runs beside the test. */
 export interface Program {
@@ -21,16 +23,16 @@ export interface Program {
   stop(signal?: NodeJS.Signals): Promise<number | null>
 }
 
-/** Starts `shoal` from its sources. */
+/** Starts `shoal` as it ships, from the build. */
 export function startShoal(args: readonly string[], env: Record<string, string> = {}): Program {
   return startNode([cli, ...args], env)
 }
 
-/** Starts Node on a script; packages are used from their sources, unless `flags` say otherwise. */
+/** Starts Node on a script; packages are used from the build. */
 export function startNode(
   args: readonly string[],
   env: Record<string, string> = {},
-  flags: readonly string[] = fromSources,
+  flags: readonly string[] = [],
 ): Program {
   const child = spawn(process.execPath, [...flags, ...args], {
     cwd: root,

@@ -5,7 +5,7 @@ import { build } from 'esbuild'
 import type { Browser } from 'playwright'
 import type { Memory, ProcessOrder } from '../../fixtures/chunk-peer.ts'
 import type { Answer, Order, RefText } from '../../support/chunk-orders.ts'
-import { type Program, startNode } from '../../support/program.ts'
+import { type Program, startNode, typescript } from '../../support/program.ts'
 import { openPage } from './browser.ts'
 import { type FileServer, serveFiles } from './serve-files.ts'
 
@@ -32,7 +32,7 @@ export interface ChunkProcess extends ChunkPeer {
 
 /** @param memoryMiB of chunks in its memory; the rest goes to its disk */
 export async function startChunkProcess(invite: string, memoryMiB: number): Promise<ChunkProcess> {
-  const flags = ['--expose-gc', '--import', 'tsx', '--conditions=development']
+  const flags = ['--expose-gc', ...typescript]
   const program: Program = startNode([join(fixtures, 'chunk-peer.ts'), invite, String(memoryMiB)], {}, flags)
   const { peer } = JSON.parse(await program.line(/"joined"/)) as { readonly peer: string }
   let orders = 0

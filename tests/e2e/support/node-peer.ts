@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const entry = fileURLToPath(new URL('../../../packages/sdk/src/cli/entry.ts', import.meta.url))
+const entry = fileURLToPath(new URL('../../../packages/sdk/dist/cli/entry.js', import.meta.url))
 
-/** A peer without a screen, in a process of its own: `shoal join`, from the sources. */
+/** A peer without a screen, in a process of its own: `shoal join`, from the build. */
 export interface NodePeer {
   readonly id: string
   /** Ends it as a power cut would: no goodbye. */
@@ -24,9 +24,6 @@ export async function startNodePeer(
   const child = spawn(
     process.execPath,
     [
-      '--import',
-      'tsx',
-      '--conditions=development',
       entry,
       'join',
       invite,
