@@ -53,6 +53,13 @@ export interface History {
     readonly cause: string
   }[]
   readonly suspicions: { readonly at: number; readonly by: string; readonly peer: string }[]
+  /** Who owns which job by now, as each peer heard it. */
+  readonly claims: {
+    readonly at: number
+    readonly by: string
+    readonly job: string
+    readonly owner: string
+  }[]
   submit(label: string, kind: string, count: number, by: string): Submission
   take(actor: Actor, event: PeerEvent): void
 }
@@ -69,6 +76,7 @@ export function createHistory(): History {
     errors: [],
     departures: [],
     suspicions: [],
+    claims: [],
     submit(label, kind, count, by) {
       const submission = { label, kind, count, by, job: null, isAccepted: false, endedFor: new Set<string>() }
       submissions.set(label, submission)
@@ -91,6 +99,8 @@ export function createHistory(): History {
       else if (event.type === 'error') history.errors.push({ by: actor.name, message: event.message })
       else if (event.type === 'suspected')
         history.suspicions.push({ at: event.at, by: actor.name, peer: event.peer })
+      else if (event.type === 'owner')
+        history.claims.push({ at: event.at, by: actor.name, job: event.job, owner: event.owner })
       else if (event.type === 'gone') {
         history.departures.push({ at: event.at, by: actor.name, peer: event.peer, cause: event.cause })
       }
@@ -106,6 +116,8 @@ export interface Recovery {
   readonly task: string
   /** The peer that died had submitted the task, too: somebody had to take the job over first. */
   readonly wasOwner: boolean
+  /** What others noticed between the two, in milliseconds from the kill, for people. */
+  readonly course: string
 }
 
 /** What the history says about the promises. */
@@ -196,10 +208,26 @@ function recoveriesOf(history: History): readonly Recovery[] {
       const next = starts.find(({ at }) => at > kill.at)
       if (next === undefined) continue
       const wasOwner = ownerOf.get(jobOf(task)) === kill.name
-      found.push({ ms: next.at - kill.at, kind: kill.kind, task, wasOwner })
+      const course = courseOf(history, kill, jobOf(task), next)
+      found.push({ ms: next.at - kill.at, kind: kill.kind, task, wasOwner, course })
     }
   }
   return found.sort((left, right) => left.ms - right.ms)
+}
+
+/** Who gave the peer up, who took the job over, and where the task ran again. */
+function courseOf(history: History, kill: Kill, job: string, next: Start): string {
+  const isBetween = ({ at }: { readonly at: number }): boolean => at >= kill.at && at <= next.at
+  const gone = history.departures.filter((one) => isBetween(one) && one.peer === kill.peer)
+  const claims = history.claims.filter((one) => isBetween(one) && one.job === job)
+  return [
+    ...gone.map(({ at, by, cause }) => ({ at, text: `${cause} for ${by}` })),
+    ...claims.map(({ at, by, owner }) => ({ at, text: `of ${owner.slice(0, 4)} for ${by}` })),
+    { at: next.at, text: `runs on ${next.peer.slice(0, 4)}` },
+  ]
+    .sort((left, right) => left.at - right.at)
+    .map(({ at, text }) => `${at - kill.at} ${text}`)
+    .join(', ')
 }
 
 /** The value below which a share of the sorted numbers lies; NaN without any. */

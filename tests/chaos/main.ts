@@ -38,7 +38,8 @@ function table(report: ChaosReport): string {
     ['  p50', `${report.recoveryP50Ms} ms`],
     ['  p99', `${report.recoveryP99Ms} ms`],
     ...verdict.recoveries.map(
-      ({ ms, kind, wasOwner }) => [`  ${kind}${wasOwner ? ' of the owner' : ''}`, `${ms} ms`] as const,
+      ({ ms, kind, wasOwner, course }) =>
+        [`  ${kind}${wasOwner ? ' of the owner' : ''}`, `${ms} ms: ${course}`] as const,
     ),
     ['misbehaving tasks', report.special.map(({ kind, code }) => `${kind}: ${code}`).join(', ')],
     ['troubles', String(report.troubles.length)],

@@ -64,7 +64,7 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   isolatedMs: 5000,
   stallMs: 1000,
   doubtMs: 1500,
-  auditMs: 2000,
+  auditMs: 1000,
   lingerMs: 60_000,
   noProcessorMs: 10_000,
   orphanResultMs: 60_000,

@@ -42,7 +42,10 @@ function isCurrentOwner(ctx: StepContext, from: PeerId, job: JobId, epoch: numbe
     return false
   }
   // A command is as good a word of a claim as the documents: an owner that hears it stands down.
-  if (replicated !== undefined) applyClaim(ctx, replicated, from, epoch)
+  if (replicated !== undefined) {
+    applyClaim(ctx, replicated, from, epoch)
+    replicated.isOrphaned = false
+  }
   const heardAt = ctx.state.now
   if (known === undefined) ctx.state.executor.jobs.set(job, { owner: from, epoch, heardAt, held: new Map() })
   else {

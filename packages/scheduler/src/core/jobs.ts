@@ -31,6 +31,7 @@ export function openJob(ctx: StepContext, id: JobId, name: string, creator: Peer
     creator,
     claim: { peer: creator, epoch: 1 },
     isMine,
+    isOrphaned: false,
     isAdopting: false,
     adoptPending: new Set(),
     isSealed: false,

@@ -375,6 +375,7 @@ export function onRevoked(ctx: StepContext, from: PeerId, message: MessageOf<'re
 /** The answer to `adopt` or `audit`: what `from` runs and holds of a job, and what it does not know. */
 export function onHoldings(ctx: StepContext, from: PeerId, message: MessageOf<'holdings'>): void {
   const job = ctx.state.jobs.get(message.job)
+  hearMute(ctx, from)
   if (job?.isMine !== true || message.epoch !== job.claim.epoch) return
   job.adoptPending.delete(from)
   for (const result of message.results) {
@@ -386,6 +387,15 @@ export function onHoldings(ctx: StepContext, from: PeerId, message: MessageOf<'h
     const task = currentTask(job, from, ref)
     if (task !== null) requeue(ctx, task, 'unknown there')
   }
+}
+
+/** It answers late, but it does. */
+function hearMute(ctx: StepContext, id: PeerId): void {
+  const peer = ctx.state.peers.get(id)
+  if (peer?.isMute !== true) return
+  peer.isMute = false
+  ctx.state.processorsVersion++
+  ctx.isDirty = true
 }
 
 function adoptRunning(

@@ -25,6 +25,8 @@ export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): v
     epoch,
     role,
     isSuspected: false,
+    isMute: false,
+    joinedAt: state.now,
     hasProfile: false,
     profile,
     rttMs: 0,
@@ -76,8 +78,10 @@ function losePeer(ctx: StepContext, id: PeerId, cause: EventOf<'peer-left'>['cau
   loseChunksOf(ctx, id)
   for (const job of state.jobs.values()) {
     job.adoptPending.delete(id)
+    if (job.claim.peer !== id) continue
     // An owner that gave this peer up is well: it gets the time to be met again.
-    if (job.claim.peer === id) planTakeover(ctx, job, cause === 'fenced' ? unseenMs(state, job) : 0)
+    job.isOrphaned = cause !== 'fenced'
+    planTakeover(ctx, job, job.isOrphaned ? 0 : unseenMs(state, job))
   }
 }
 

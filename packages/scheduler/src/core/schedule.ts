@@ -122,7 +122,7 @@ function candidatesOf(state: SchedulerState, lane: ReadyLane): ProcessorState[] 
   const inScope = [...state.processors.values()].filter(
     (processor) => !processor.isClosing && matchesScope(lane.scope, processor.record),
   )
-  const trusted = inScope.filter((processor) => !processor.peer.isSuspected)
+  const trusted = inScope.filter(({ peer }) => !peer.isSuspected && !peer.isMute)
   lane.candidates = trusted.length > 0 ? trusted : inScope
   lane.candidatesVersion = state.processorsVersion
   return lane.candidates
@@ -280,7 +280,7 @@ function isOpenScope(scope: Scope): boolean {
 /** Asks the most loaded processors for unstarted tasks that an idle one could run. */
 function stealForIdle(ctx: StepContext): void {
   for (const thief of ctx.state.processors.values()) {
-    if (thief.assigned.size > 0 || thief.isClosing || thief.peer.isSuspected) continue
+    if (thief.assigned.size > 0 || thief.isClosing || thief.peer.isSuspected || thief.peer.isMute) continue
     const taken = bestLoot(ctx.state, thief)
     if (taken.length === 0) continue
     for (const task of taken) {

@@ -99,6 +99,8 @@ export interface JobState {
   /** The highest claim known. */
   claim: Claim
   isMine: boolean
+  /** The start of the owner that made the claim is gone: a later one of the same peer is not that owner. */
+  isOrphaned: boolean
   /** A successor that still waits for answers: nothing is assigned meanwhile. */
   isAdopting: boolean
   /** Peers that have not answered `adopt` yet. */
@@ -160,6 +162,10 @@ export interface PeerState {
   readonly epoch: number
   readonly role: PeerRole
   isSuspected: boolean
+  /** It did not answer a successor in time: it may be dead and not known to be. */
+  isMute: boolean
+  /** When this start of it came into view. */
+  readonly joinedAt: number
   /** It has said what it lends. */
   hasProfile: boolean
   profile: PeerProfile
@@ -330,6 +336,8 @@ export function createState(options: {
     epoch: options.epoch,
     role: options.role,
     isSuspected: false,
+    isMute: false,
+    joinedAt: 0,
     hasProfile: true,
     profile: { name: options.name, processors: [] },
     rttMs: 0,

@@ -16,14 +16,23 @@ import { addOpenChildren, makeWaiting } from './transitions.ts'
 export function planTakeover(ctx: StepContext, job: JobState, delayMs: number): void {
   const { state } = ctx
   if (state.role !== 'member' || isOver(job) || job.isMine || isOwnerHere(state, job)) return
-  const members = [...state.peers.values()].filter((peer) => peer.role === 'member' && !peer.isSuspected)
-  const ranks = rankSuccessors(
-    job.id,
-    members.map((peer) => peer.id),
-  )
-  const rank = job.claim.peer === state.self ? 0 : Math.max(0, ranks.indexOf(state.self))
+  const rank = job.claim.peer === state.self ? 0 : rankOf(state, job)
   const at = state.now + delayMs + rank * state.config.takeoverStepMs
   state.timers.arm(at, { type: 'takeover', job: job.id, epoch: job.claim.epoch })
+}
+
+/** The place of this peer among those who may claim the job. Who came just now claims nothing yet (CL8). */
+function rankOf(state: SchedulerState, job: JobState): number {
+  const knownBefore = state.now - state.config.takeoverStepMs
+  const older: PeerId[] = []
+  const newer: PeerId[] = []
+  for (const { id, role, isSuspected, joinedAt } of state.peers.values()) {
+    if (role !== 'member' || isSuspected) continue
+    if (id === state.self || joinedAt <= knownBefore) older.push(id)
+    else newer.push(id)
+  }
+  const ranks = [...rankSuccessors(job.id, older), ...rankSuccessors(job.id, newer)]
+  return Math.max(0, ranks.indexOf(state.self))
 }
 
 /** How long the owner that a document names gets to show up: an earlier start of this peer never will. */
@@ -41,7 +50,7 @@ export function isOver(job: JobState): boolean {
 
 /** A claim of an earlier start of this peer is nobody's any more: the others take this start for its owner. */
 function isOwnerHere(state: SchedulerState, job: JobState): boolean {
-  return job.claim.peer !== state.self && state.peers.has(job.claim.peer)
+  return !job.isOrphaned && job.claim.peer !== state.self && state.peers.has(job.claim.peer)
 }
 
 /** The plan's time has come: claim, unless somebody did or the owner is back. */
@@ -49,12 +58,10 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
   const job = ctx.state.jobs.get(id)
   if (job === undefined || isOver(job) || job.isMine || job.claim.epoch !== epoch) return
   if (isOwnerHere(ctx.state, job)) return
-  if (isNew(ctx.state)) {
-    ctx.state.timers.arm(ctx.state.now + ctx.state.config.takeoverStepMs, {
-      type: 'takeover',
-      job: id,
-      epoch,
-    })
+  const newUntil = newUntilOf(ctx.state)
+  if (ctx.state.now < newUntil) {
+    const at = Math.min(newUntil, ctx.state.now + ctx.state.config.takeoverStepMs)
+    ctx.state.timers.arm(at, { type: 'takeover', job: id, epoch })
     return
   }
   if (isInDoubt(ctx.state)) {
@@ -69,9 +76,10 @@ export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void 
 }
 
 /** What this peer kept from an earlier start may be long out of date: the others, if there are any, tell soon. */
-function isNew({ now, startedAt, metAt, config }: SchedulerState): boolean {
+function newUntilOf({ startedAt, metAt, config }: SchedulerState): number {
+  if (startedAt === null) return 0
   const knowsAt = metAt === null ? Number.POSITIVE_INFINITY : metAt + config.takeoverStepMs
-  return startedAt !== null && now < Math.min(startedAt + config.isolatedMs, knowsAt)
+  return Math.min(startedAt + config.isolatedMs, knowsAt)
 }
 
 /** This peer stood still, was given up, or hears nobody: others may own by now what it takes for its own. */
@@ -115,6 +123,7 @@ function claim(ctx: StepContext, job: JobState, epoch: number): void {
   const { state } = ctx
   job.claim = { peer: state.self, epoch }
   job.isMine = true
+  job.isOrphaned = false
   job.isEnded = false
   job.isAdopting = true
   job.nextAttempt = firstNumberOf(job.claim)
@@ -140,6 +149,12 @@ export function onAdoptGraceOver(ctx: StepContext, id: JobId, epoch: number): vo
   const job = ctx.state.jobs.get(id)
   if (job === undefined || !job.isMine || !job.isAdopting || job.claim.epoch !== epoch) return
   job.isAdopting = false
+  for (const id of job.adoptPending) {
+    const peer = ctx.state.peers.get(id)
+    if (peer === undefined) continue
+    peer.isMute = true
+    ctx.state.processorsVersion++
+  }
   countOpenChildren(ctx, job)
   for (const task of tasksOf(job)) if (task.status === 'waiting') resolveNeeds(ctx, task)
   endJobIfComplete(ctx, job)
@@ -164,6 +179,7 @@ export function applyClaim(ctx: StepContext, job: JobState, peer: PeerId, epoch:
   job.claim = { peer, epoch }
   // A claim of this start is never heard from others: one by this peer is of an earlier start.
   job.isMine = false
+  job.isOrphaned = false
   job.isAdopting = false
   state.story.add(state.now, job.id, `owned by ${peer} at epoch`, epoch)
   ctx.emit({ type: 'notify', notice: { type: 'owner-changed', job: job.id, owner: peer, epoch } })

@@ -15,6 +15,7 @@ export { describeOutcome } from './sim/expected.ts'
 export { describeFault, type FaultKind, makeFaults, type SimFault } from './sim/faults.ts'
 export { describeMessage, type LinkConditions } from './sim/network.ts'
 export type { SimMutation } from './sim/peer.ts'
+export { type RecoveryOptions, type RecoveryReport, runRecovery, type SimRecovery } from './sim/recovery.ts'
 export {
   createFakeReplica,
   createPost,

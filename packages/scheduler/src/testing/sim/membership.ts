@@ -21,6 +21,7 @@ export function createSimMembership(
   loop: SimLoop,
   rng: SimRng,
   net: SimNetwork,
+  killedMs: number = membershipTimes.deadMs,
 ): SimMembership {
   /** `observer * size + subject`: the highest epoch of the subject that the observer declared dead. */
   const fencedEpochs: number[] = Array.from({ length: size * size }, () => -1)
@@ -104,7 +105,8 @@ export function createSimMembership(
     }
     if (hears) session.heardAt[end] = loop.now()
     const silentMs = loop.now() - session.heardAt[end]
-    if (silentMs >= membershipTimes.deadMs) close(session, end, 'dead')
+    const deadMs = subject.gate.state === 'dead' ? killedMs : membershipTimes.deadMs
+    if (silentMs >= deadMs) close(session, end, 'dead')
     else if (silentMs >= membershipTimes.suspectMs !== session.isSuspected[end]) {
       session.isSuspected[end] = !session.isSuspected[end]
       const type = session.isSuspected[end] ? 'peer-suspected' : 'peer-trusted'

@@ -30,6 +30,8 @@ export interface WorldShape {
   readonly immortal: number
   /** Faults and submissions happen within this many milliseconds. */
   readonly horizonMs: number
+  /** Silence after which a dead process is given up: less than that of a cut link, when its sockets tell. */
+  readonly killedMs?: number
   readonly links: LinkConditions
   readonly disks: StoreFaults
 }

@@ -47,6 +47,15 @@ export interface SimOptions {
   readonly without?: readonly string[]
 }
 
+/** Who takes part in a world, what its users do, and what goes wrong: default: made from the seed. */
+export interface SimScenario {
+  readonly shape: WorldShape
+  readonly actions: readonly SimAction[]
+  readonly faults: readonly SimFault[]
+  /** Told of each body that starts. */
+  readonly onStart?: (peer: number, task: TaskRef) => void
+}
+
 /** What came of it. */
 export interface SimReport {
   readonly seed: number
@@ -97,9 +106,9 @@ export function runWorld(options: SimOptions): SimReport {
   }
 }
 
-function createWorld(options: SimOptions): World {
+export function createWorld(options: SimOptions, scenario: SimScenario | null = null): World {
   const rng = createRng(options.seed)
-  const shape = makeShape(rng.fork('shape'), options.mode)
+  const shape = scenario?.shape ?? makeShape(rng.fork('shape'), options.mode)
   const submitters = new Map<JobId, SimPeer>()
   const history = createHistory(
     shape.peers.length,
@@ -119,7 +128,13 @@ function createWorld(options: SimOptions): World {
     makeNetProbe(history, shape),
     shape.links,
   )
-  const membership = createSimMembership(shape.peers.length, loop, rng.fork('membership'), net)
+  const membership = createSimMembership(
+    shape.peers.length,
+    loop,
+    rng.fork('membership'),
+    net,
+    shape.killedMs,
+  )
   const peers: (SimPeer | null)[] = shape.peers.map(() => null)
   const world: World = {
     without: options.without ?? [],
@@ -136,7 +151,7 @@ function createWorld(options: SimOptions): World {
       rng: rng.fork('peers'),
       trace,
       history,
-      probe: makeHostProbe(history, trace, (index) => kill(world, index)),
+      probe: makeHostProbe(history, trace, scenario, (index) => kill(world, index)),
       post: createPost(),
       step: checkedStep,
       createRuntime: options.createRuntime ?? createRuntime,
@@ -155,7 +170,7 @@ function createWorld(options: SimOptions): World {
   shape.peers.forEach((peer, index) => {
     loop.at(peer.startsAtMs, null, () => start(world, index))
   })
-  plan(world, rng)
+  plan(world, scenario ?? makeScenario(world, rng))
   return world
 }
 
@@ -166,13 +181,21 @@ function checkedStep(state: SchedulerState, event: Event): Effect[] {
   return effects
 }
 
-function plan(world: World, rng: SimRng): void {
-  const { loop, shape } = world
-  for (const action of makeWorkload(rng.fork('workload'), shape)) {
+function makeScenario({ shape, without }: World, rng: SimRng): SimScenario {
+  return {
+    shape,
+    actions: makeWorkload(rng.fork('workload'), shape),
+    faults: makeFaults(rng.fork('faults'), shape, new Set(without)),
+  }
+}
+
+function plan(world: World, { actions, faults }: SimScenario): void {
+  const { loop } = world
+  for (const action of actions) {
     world.lastActionMs = Math.max(world.lastActionMs, action.atMs)
     loop.at(action.atMs, null, () => act(world, action))
   }
-  for (const fault of makeFaults(rng.fork('faults'), shape, new Set(world.without))) {
+  for (const fault of faults) {
     loop.at(fault.atMs, null, () => inflict(world, fault))
   }
 }
@@ -186,9 +209,15 @@ function makeNetProbe(history: History, shape: WorldShape): Parameters<typeof cr
   }
 }
 
-function makeHostProbe(history: History, trace: Trace, killPeer: (index: number) => boolean): HostProbe {
+function makeHostProbe(
+  history: History,
+  trace: Trace,
+  scenario: SimScenario | null,
+  killPeer: (index: number) => boolean,
+): HostProbe {
   return {
     started(peer, call) {
+      scenario?.onStart?.(peer, { job: call.job, no: call.no })
       trace.event('e', peer, call.attempt, () => `${taskIdOf(call)}:${call.attempt} for ${call.owner}`)
       return history.executed(peer, call)
     },
@@ -360,7 +389,7 @@ function slow(world: World, index: number, forMs: number): void {
 }
 
 /** From here on nothing goes wrong any more; who is dead stays dead. */
-function stopFaults(world: World): void {
+export function stopFaults(world: World): void {
   world.isOver = true
   world.trace.event('!', -1, 3, () => 'faults stop')
   world.net.conditions = perfectLinks
