@@ -8,7 +8,7 @@ import type { OperationRecord } from './model/operation.ts'
 import type { Payload } from './model/payload.ts'
 import type { ProcessorRecord } from './model/processor.ts'
 import type { ReplicatedRecord } from './model/records.ts'
-import type { ServiceNews, ServiceRun, ServiceSpec } from './model/service.ts'
+import type { ServiceId, ServiceNews, ServiceRun, ServiceSpec } from './model/service.ts'
 import type { Outcome } from './model/task.ts'
 
 /** Ends a subscription. Calling it twice is harmless. */
@@ -144,6 +144,8 @@ export interface ProcessorHost {
 export interface ServiceHost {
   /** This peer may have to host the service soon: fetches its code from `from`, and what else takes time. */
   prepare(spec: ServiceSpec, from: PeerId): void
+  /** Somebody else would host it now: undoes {@link prepare}. Unknown services are ignored. */
+  unprepare(service: ServiceId): void
   /** Makes an instance, with this state or as its constructor makes it. Answered by one `opened`. */
   open(instance: number, spec: ServiceSpec, state: Payload | null): void
   /** Runs calls one at a time, in order, behind those given before; each ends once in a `ran`, or all in one `died`. */

@@ -99,6 +99,7 @@ export type Effect =
   | { readonly type: 'drop-job'; readonly job: JobId }
   /** Get ready to host this (its code, perhaps a worker): this peer may have to soon. `from` has the code. */
   | { readonly type: 'prepare-service'; readonly spec: ServiceSpec; readonly from: PeerId }
+  | { readonly type: 'unprepare-service'; readonly service: ServiceId }
   /** Make an instance of the service; answered by `opened`. */
   | {
       readonly type: 'open-service'

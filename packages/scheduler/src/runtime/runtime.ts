@@ -323,6 +323,9 @@ function perform(loop: Loop, effect: Effect): void {
     case 'prepare-service':
       serviceHost?.prepare(effect.spec, effect.from)
       return
+    case 'unprepare-service':
+      serviceHost?.unprepare(effect.service)
+      return
     case 'open-service':
       serviceHost?.open(effect.instance, effect.spec, effect.state)
       return

@@ -28,10 +28,14 @@ function host(shapes: readonly unknown[], isFetched = false) {
   const records = new Map<OperationHash, OperationRecord>()
   for (const shape of shapes) records.set(serviceFrom(shape).record.hash, serviceFrom(shape).record)
   const events: ServiceNews[] = []
+  let workers = 0
   let wake = (): void => {}
   const slots = createServiceSlots({
     peer,
-    startWorker: () => startNodeWorker(),
+    startWorker: () => {
+      workers++
+      return startNodeWorker()
+    },
     resultForm: 'packed',
     operations: {
       add: () => {},
@@ -55,7 +59,7 @@ function host(shapes: readonly unknown[], isFetched = false) {
     }
     return events.shift() as ServiceNews
   }
-  return { slots, next }
+  return { slots, next, workers: () => workers }
 }
 
 function args(...values: unknown[]): Payload {
@@ -122,6 +126,34 @@ describe('createServiceSlots()', () => {
     expect([await valueIn(next()), await valueIn(next()), await valueIn(next())]).toEqual([6, 8, 11])
     expect(await valueIn(next())).toEqual({ n: 11 })
     expect(await valueIn(next())).toBe(15)
+  })
+
+  test.each([
+    ['that is known here', false],
+    ['that has to be fetched', true],
+  ])('[SC6] a service %s that was prepared finds its worker started', async (_, isFetched) => {
+    const { slots, next, workers } = host([Counter], isFetched)
+    const specs = ['one', 'two', 'three'].map((name) => ({
+      ...specOf(Counter, args(5)),
+      id: name as ServiceId,
+    }))
+    const [one, two, three] = specs as [ServiceSpec, ServiceSpec, ServiceSpec]
+    for (const spec of [...specs, ...specs.slice(1)]) slots.prepare(spec, peer)
+    expect(workers()).toBe(3)
+    slots.unprepare(three.id)
+    const opened: [ServiceSpec, number][] = [
+      [two, 3],
+      [one, 4],
+      [two, 5],
+      [three, 6],
+    ]
+    for (const [at, [spec, started]] of opened.entries()) {
+      slots.open(at + 1, spec, null)
+      expect(workers()).toBe(started)
+      slots.run(at + 1, [callOf(1, 'add', args(at))])
+      expect(await next()).toMatchObject({ type: 'opened', instance: at + 1, error: null })
+      expect(await valueIn(next())).toBe(5 + at)
+    }
   })
 
   test('[SC2] an instance goes on from a snapshot', async () => {

@@ -21,7 +21,7 @@ import {
 import { serviceCommand } from '../code/index.ts'
 import { errorToRecord, LivePayload } from '../values/index.ts'
 import { systemClock } from './clock.ts'
-import { abortGraceMs, servicesMax, serviceValueBytesMax } from './limits.ts'
+import { abortGraceMs, serviceSparesMax, servicesMax, serviceValueBytesMax } from './limits.ts'
 import type { ResultForm, WorkerNotice } from './protocol.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
 import type { WorkerHandle } from './worker-handle.ts'
@@ -53,7 +53,8 @@ interface Order {
 }
 
 interface Instance {
-  readonly number: number
+  /** 0: a spare one, which nobody has opened. */
+  number: number
   readonly spec: ServiceSpec
   readonly slot: WorkerSlot
   readonly orders: Map<number, Order>
@@ -80,6 +81,8 @@ export function createServiceSlots(options: ServiceSlotsOptions): ServiceSlots {
 class Slots implements ServiceSlots {
   readonly #options: ServiceSlotsOptions
   readonly #instances = new Map<number, Instance>()
+  /** A worker takes far longer to start than a service to open: here it waits, oldest first. */
+  readonly #spares = new Map<ServiceId, Instance>()
   /** What came from other peers, should the store not keep it. */
   readonly #fetched = new Map<OperationHash, OperationRecord>()
   /** Who had the code of a service when it was first heard of. */
@@ -89,6 +92,7 @@ class Slots implements ServiceSlots {
   #news: ServiceNews[] = []
   #isTelling = false
   #ordersMade = 0
+  #workersMade = 0
 
   constructor(options: ServiceSlotsOptions) {
     this.#options = options
@@ -105,10 +109,26 @@ class Slots implements ServiceSlots {
     this.#callService = call
   }
 
-  prepare({ operation }: ServiceSpec, from: PeerId): void {
+  prepare(spec: ServiceSpec, from: PeerId): void {
+    const { id, operation } = spec
     this.#sources.set(operation, from)
+    if (this.#spares.has(id)) return
+    for (const oldest of this.#spares.keys()) {
+      if (this.#spares.size < serviceSparesMax) break
+      this.unprepare(oldest)
+    }
+    const spare = this.#start(spec)
+    this.#spares.set(id, spare)
+    const load = (): void => spare.slot.preload(operation)
     // What fails now is tried again, and told, when the service is opened.
-    if (this.#operationOf(operation) === null) this.#fetch(operation).catch(() => {})
+    if (this.#operationOf(operation) === null) this.#fetch(operation).then(load, () => {})
+    else load()
+  }
+
+  unprepare(service: ServiceId): void {
+    const spare = this.#spares.get(service)
+    this.#spares.delete(service)
+    spare?.slot.end({ type: 'replace' })
   }
 
   open(number: number, spec: ServiceSpec, state: Payload | null): void {
@@ -117,7 +137,9 @@ class Slots implements ServiceSlots {
       this.#tell({ type: 'opened', instance: number, error: errorRecord('E_LIMIT', text) })
       return
     }
-    const instance = this.#start(number, spec)
+    const instance = this.#spares.get(spec.id) ?? this.#start(spec)
+    this.#spares.delete(spec.id)
+    instance.number = number
     this.#instances.set(number, instance)
     const inputs = [{ index: 2, value: spec.args }]
     if (state !== null) inputs.push({ index: 1, value: state })
@@ -154,12 +176,13 @@ class Slots implements ServiceSlots {
 
   closeAll(): void {
     for (const number of [...this.#instances.keys()]) this.close(number)
+    for (const service of [...this.#spares.keys()]) this.unprepare(service)
   }
 
-  #start(number: number, spec: ServiceSpec): Instance {
+  #start(spec: ServiceSpec): Instance {
     const { peer, startWorker, resultForm, clock = systemClock } = this.#options
     const slot: WorkerSlot = new WorkerSlot({
-      id: processorId(peer, 'service', number),
+      id: processorId(peer, 'service', ++this.#workersMade),
       clock,
       resultForm,
       isSerial: true,
@@ -171,7 +194,7 @@ class Slots implements ServiceSlots {
       onGone: (_isCrash, reason) => this.#died(instance, reason),
     })
     const instance: Instance = {
-      number,
+      number: 0,
       spec,
       slot,
       orders: new Map(),
@@ -266,6 +289,7 @@ class Slots implements ServiceSlots {
   }
 
   #died(instance: Instance, reason: string): void {
+    if (this.#spares.get(instance.spec.id) === instance) this.#spares.delete(instance.spec.id)
     if (this.#instances.get(instance.number) !== instance) return
     this.#instances.delete(instance.number)
     const text = `Cannot go on with service "${instance.spec.id}" as its worker must live: current value is ${reason}`

@@ -136,6 +136,11 @@ export class WorkerSlot {
     return unknown
   }
 
+  /** Has the worker load an operation before its first call. */
+  preload(hash: OperationHash): void {
+    if (!this.#isOver) this.#operation(hash)
+  }
+
   /** Gives back what has not started, lets the rest end, then ends the worker. */
   retire(): Promise<void> {
     this.post({ type: 'drop' })

@@ -26,7 +26,7 @@ export function onServiceRecord(ctx: StepContext, record: ServiceRecord): void {
 export function learnSpec(ctx: StepContext, service: ServiceState, spec: ServiceSpec): void {
   if (service.spec !== null) return
   service.spec = spec
-  prepareIfVoter(ctx, service)
+  prepareIfNext(ctx, service)
 }
 
 /** Takes a decided claim, unless a newer one is known. Between equal epochs, after a fork, the higher host acts. */
@@ -49,7 +49,7 @@ export function learnClaim(ctx: StepContext, service: ServiceState, claim: Servi
     if (service.hosted?.isActing === true) renewed(ctx, service, service.hosted)
     else act(ctx, service)
   } else closeHosted(ctx, service)
-  prepareIfVoter(ctx, service)
+  prepareIfNext(ctx, service)
   if (before?.host !== claim.host) tellMoved(ctx, service, claim, before)
   armTick(ctx, service, state.now)
 }
@@ -74,13 +74,18 @@ function tellMoved(
 }
 
 /** Who may have to host it next gets its code now: whoever has it may be gone by then. */
-function prepareIfVoter(ctx: StepContext, service: ServiceState): void {
-  const { spec, claim, ended } = service
-  const { self } = ctx.state
-  if (spec === null || claim === null || ended !== null || claim.host === self) return
-  const isNext =
-    spec.durability === 'none' ? claim.voters.some(({ peer }) => peer === self) : claim.follower === self
-  if (isNext) ctx.emit({ type: 'prepare-service', spec, from: claim.host })
+function prepareIfNext(ctx: StepContext, service: ServiceState): void {
+  const { spec, claim } = service
+  const wasPrepared = service.isPrepared
+  service.isPrepared = isNext(ctx.state.self, service)
+  if (service.isPrepared && spec !== null && claim !== null)
+    ctx.emit({ type: 'prepare-service', spec, from: claim.host })
+  else if (wasPrepared) ctx.emit({ type: 'unprepare-service', service: service.id })
+}
+
+function isNext(self: PeerId, { spec, claim, ended }: ServiceState): boolean {
+  if (spec === null || claim === null || ended !== null || claim.host === self) return false
+  return spec.durability === 'none' ? claim.voters.some(({ peer }) => peer === self) : claim.follower === self
 }
 
 export function writeEnd(ctx: StepContext, service: ServiceState, epoch: number, reason: ServiceEnd): void {
@@ -102,6 +107,7 @@ export function learnEnd(ctx: StepContext, service: ServiceState, epoch: number,
   service.hostGone = null
   service.copies.clear()
   closeHosted(ctx, service)
+  prepareIfNext(ctx, service)
   state.story.add(state.now, service.id, reason)
   ctx.emit({
     type: 'notify-service',

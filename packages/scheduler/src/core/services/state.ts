@@ -157,6 +157,8 @@ export interface ServiceState {
   vote: VoteState | null
   bid: Bid | null
   hosted: Hosted | null
+  /** This peer was told to be ready to host it. */
+  isPrepared: boolean
   readonly copies: Map<PeerId, Copy>
   /** This peer wants to be host after this epoch: it acknowledges nothing more of it. */
   pausedAt: number
@@ -227,6 +229,7 @@ export function serviceOf(state: ServicesState, id: ServiceId): ServiceState {
     vote: null,
     bid: null,
     hosted: null,
+    isPrepared: false,
     copies: new Map(),
     pausedAt: 0,
     hostGone: null,

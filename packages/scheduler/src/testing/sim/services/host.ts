@@ -64,6 +64,7 @@ export function createSimServiceHost(loop: SimLoop, gate: Gate, rng: SimRng): Si
   }
   return {
     prepare: () => undefined,
+    unprepare: () => undefined,
     open(number, _spec, state) {
       instances.set(number, {
         tokens: state === null ? [] : [...unpackNumbers(state)],
