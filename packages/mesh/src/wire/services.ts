@@ -16,7 +16,17 @@ import type {
   Voter,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import { asId, asList, asOperationHash, asPeerId, asText, asTuple, asUint, schemaError } from './validate.ts'
+import {
+  asBoolean,
+  asId,
+  asList,
+  asOperationHash,
+  asPeerId,
+  asText,
+  asTuple,
+  asUint,
+  schemaError,
+} from './validate.ts'
 import {
   asFlat,
   readAttemptOutcome,
@@ -108,8 +118,9 @@ export function writeServiceMessage(message: ServiceMessage): readonly unknown[]
       ]
     }
     case 'claimed':
-    case 'hand-over':
       return [code, writeServiceClaim(message.claim)]
+    case 'hand-over':
+      return [code, writeServiceClaim(message.claim), message.isFirst, message.isLeaving]
     case 'ended':
       return [code, message.epoch, writeServiceEnd(message.reason)]
     case 'name':
@@ -174,8 +185,16 @@ export function readServiceMessage(value: unknown, service: ServiceId): ServiceM
       return { type, copy: asUint(copy, 'the number of a copy'), reason: oneOf(refusals, reason, 'a reason') }
     }
     case 'claimed':
-    case 'hand-over':
       return { type, claim: readServiceClaim(asTuple(value, 2, type)[1]) }
+    case 'hand-over': {
+      const [, claim, isFirst, isLeaving] = asTuple(value, 4, type)
+      return {
+        type,
+        claim: readServiceClaim(claim),
+        isFirst: asBoolean(isFirst, 'isFirst'),
+        isLeaving: asBoolean(isLeaving, 'isLeaving'),
+      }
+    }
     case 'ended': {
       const [, epoch, reason] = asTuple(value, 3, type)
       return { type, epoch: asUint(epoch, 'an epoch'), reason: readServiceEnd(reason) }

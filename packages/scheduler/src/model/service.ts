@@ -176,7 +176,14 @@ export type ServiceMessage =
   | { readonly type: 'claimed'; readonly claim: ServiceClaim }
   | { readonly type: 'ended'; readonly epoch: number; readonly reason: ServiceEnd }
   /** Host to follower: I stopped; take over. */
-  | { readonly type: 'hand-over'; readonly claim: ServiceClaim }
+  | {
+      readonly type: 'hand-over'
+      readonly claim: ServiceClaim
+      /** You have my ballot, the lowest: no need to ask for promises. */
+      readonly isFirst: boolean
+      /** I go: keep nothing with me. */
+      readonly isLeaving: boolean
+    }
   /** Creator to members: is this name free? */
   | { readonly type: 'name'; readonly name: string }
   /** `holder`: the service that has it, or comes first; `null`: free as far as known here. */

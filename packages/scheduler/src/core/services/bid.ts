@@ -6,7 +6,14 @@ import type { SchedulerState } from '../state.ts'
 import { isInDoubt } from '../takeover.ts'
 import { learnClaim, writeEnd } from './claims.ts'
 import { armTick, say, tellClaim } from './say.ts'
-import { type Bid, isThisStart, type ServiceState, type VoteState } from './state.ts'
+import {
+  type Bid,
+  isHostHere,
+  isThisStart,
+  peerOfCaller,
+  type ServiceState,
+  type VoteState,
+} from './state.ts'
 import { chooseVoters, compareBallots, followerOf } from './voters.ts'
 
 /*
@@ -15,22 +22,51 @@ import { chooseVoters, compareBallots, followerOf } from './voters.ts'
  * Paxos (Lamport, Malkhi, Zhou, 2009): each claim names the voters of the next.
  */
 
-/** Tries to become host, to stay it with other peers, or (`end`) to end the service. */
-export function startBid(ctx: StepContext, service: ServiceState, end: ServiceEnd | null): void {
+/**
+ * Tries to become host, to stay it with other peers, or (`end`) to end the service. The lowest ballot is the host's: it
+ * needs no promises, as nothing can have been accepted before it, and is good for one claim.
+ * @param isLent the host gave its lowest ballot to this peer
+ */
+export function startBid(
+  ctx: StepContext,
+  service: ServiceState,
+  end: ServiceEnd | null,
+  isLent = false,
+): void {
   const { claim } = service
   if (claim === null || service.ended !== null || service.bid !== null) return
-  service.bid = {
+  const vote = voteOn(service, claim)
+  const bid: Bid = {
     claim,
     end,
-    ballot: { round: 0, peer: ctx.state.self },
+    ballot: lowest(claim),
     next: null,
     promises: new Map(),
     accepts: new Set(),
     restarted: new Set(),
-    round: Math.max(0, voteOn(service, claim)?.promised.round ?? 0),
+    round: Math.max(0, vote?.promised.round ?? 0),
     retryAt: 0,
   }
-  nextRound(ctx, service, service.bid)
+  service.bid = bid
+  if (vote === null && (isLent || isHostHere(ctx.state.services, claim))) {
+    armRetry(ctx, service, bid)
+    propose(ctx, service, bid)
+  } else nextRound(ctx, service, bid)
+}
+
+/** Below all others: round 0 of the claim's host. */
+function lowest({ host }: ServiceClaim): Ballot {
+  return { round: 0, peer: host }
+}
+
+/**
+ * Gives the lowest ballot away, so that this peer never uses it itself.
+ * @returns `false`: it is used, or of no use, as this peer has voted already
+ */
+export function lendBallot(service: ServiceState, claim: ServiceClaim): boolean {
+  if (voteOn(service, claim) !== null) return false
+  service.vote = { epoch: claim.epoch, host: claim.host, promised: lowest(claim), accepted: null }
+  return true
 }
 
 /** Asks the voters again, with a ballot above all that were seen. */
@@ -41,13 +77,18 @@ export function nextRound(ctx: StepContext, service: ServiceState, bid: Bid): vo
   bid.next = null
   bid.promises.clear()
   bid.accepts.clear()
+  armRetry(ctx, service, bid)
+  for (const { peer } of bid.claim.voters) {
+    say(ctx, peer, service, { type: 'prepare', claim: bid.claim, ballot: bid.ballot })
+  }
+}
+
+function armRetry(ctx: StepContext, service: ServiceState, bid: Bid): void {
+  const { state } = ctx
   // Never the same pause for two who want the same: they would cross each other for ever.
   const spreadMs = hash32(`${state.self} ${bid.round}`) % state.config.serviceRetryMs
   bid.retryAt = state.now + state.config.serviceRetryMs + spreadMs
   armTick(ctx, service, bid.retryAt)
-  for (const { peer } of bid.claim.voters) {
-    say(ctx, peer, service, { type: 'prepare', claim: bid.claim, ballot: bid.ballot })
-  }
 }
 
 export function onPrepare(
@@ -95,6 +136,8 @@ function ballotFor(
     return null
   }
   if (!isThisStart(state.services, claim)) return refuse('restarted', null)
+  // The lowest round is the host's alone.
+  if (ballot.round === 0 && ballot.peer !== claim.host) return refuse('promised', lowest(claim))
   let vote = voteOn(service, claim)
   if (vote === null) {
     vote = {
@@ -157,6 +200,7 @@ export function onAccepted(
   if (bid.accepts.size < votesNeeded(ctx.state, service, bid)) return
   const { next } = bid
   const told = new Set([...bid.claim.voters, ...next.voters].map((voter) => voter.peer))
+  for (const peer of callersOf(ctx.state, service)) told.add(peer)
   if (next.end !== null) writeEnd(ctx, service, next.epoch, next.end)
   // Completed for another peer, which may be gone by now: then nobody else would write it.
   else if (next.host !== ctx.state.self) {
@@ -180,6 +224,11 @@ export function onVoteRefused(
   bid.restarted.add(from)
   // One vote may be enough now.
   nextRound(ctx, service, bid)
+}
+
+/** Peers in view that have called the service, as far as known here. */
+function callersOf({ peers }: SchedulerState, { hosted }: ServiceState): PeerId[] {
+  return [...(hosted?.sessions.keys() ?? [])].map(peerOfCaller).filter((peer) => peers.has(peer))
 }
 
 function bidFor({ bid }: ServiceState, epoch: number, ballot: Ballot): Bid | null {

@@ -125,7 +125,10 @@ export function auditCalls(ctx: StepContext, service: ServiceState): void {
   const { now, config, peers } = ctx.state
   const { calls, orders, claim, id } = service
   if (calls.size === 0 && orders.size === 0) return
-  const isSoon = orders.size > 0 || claim === null
+  const isGone = claim !== null && (!peers.has(claim.host) || service.hostGone !== null)
+  // Others read it in the documents, or are told.
+  const hasToAsk = isGone && ctx.state.role === 'contributor'
+  const isSoon = orders.size > 0 || claim === null || hasToAsk
   armTick(ctx, service, now + (isSoon ? config.serviceRetryMs : config.auditMs))
   if (claim === null) {
     if (now - service.unknownSince < config.ownerUnseenMs) {
@@ -138,7 +141,8 @@ export function auditCalls(ctx: StepContext, service: ServiceState): void {
     return
   }
   service.unknownSince = 0
-  if (!peers.has(claim.host) || service.hostGone !== null) {
+  if (hasToAsk) askAround(ctx, service)
+  if (isGone) {
     const isLate = ({ askedAt }: { readonly askedAt: number }): boolean =>
       now - askedAt >= config.serviceAwayMs
     const text = `Cannot reach service "${id}" as its host has not answered for ${config.serviceAwayMs} ms: current value is ${claim.host}`

@@ -48,7 +48,10 @@ export function learnClaim(ctx: StepContext, service: ServiceState, claim: Servi
     ctx.write({ type: 'service-claim', by: state.self, service: service.id, claim })
     if (service.hosted?.isActing === true) renewed(ctx, service, service.hosted)
     else act(ctx, service)
-  } else closeHosted(ctx, service)
+  } else {
+    for (const peer of service.hosted?.turnedAway ?? []) tellClaim(ctx, peer, service)
+    closeHosted(ctx, service)
+  }
   prepareIfNext(ctx, service)
   if (before?.host !== claim.host) tellMoved(ctx, service, claim, before)
   armTick(ctx, service, state.now)

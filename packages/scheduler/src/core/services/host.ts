@@ -48,6 +48,8 @@ export function createHosted(
     isOpen: false,
     isDoubted: false,
     frozenUntil: null,
+    handedOver: null,
+    turnedAway: new Set(),
     migration: null,
     seq: copy?.seq ?? 0,
     queue: entries,
@@ -121,7 +123,11 @@ export function onCall(
     else tellClaim(ctx, from, service)
     return
   }
-  if (hosted.frozenUntil !== null || peerOfCaller(caller) !== from) return
+  if (peerOfCaller(caller) !== from) return
+  if (hosted.frozenUntil !== null) {
+    hosted.turnedAway.add(from)
+    return
+  }
   const session = sessionOf(hosted, caller)
   if (session.replies.some(({ reply }) => reply.no < open)) {
     session.replies = session.replies.filter(({ reply }) => reply.no >= open)
@@ -342,13 +348,19 @@ export function releasable(state: SchedulerState, { claim }: ServiceState, hoste
   const { spec, ran, kept, proposed } = hosted
   if (spec.durability === 'none') return ran
   if (claim.follower === null && proposed.size === 0) {
-    for (const peer of state.peers.values()) if (peer.role === 'member' && peer.id !== state.self) return -1
-    return ran
+    return isAlone(state) ? ran : -1
   }
   let upTo = ran
   if (claim.follower !== null) upTo = Math.min(upTo, kept.get(claim.follower)?.acked ?? -1)
   for (const peer of proposed) upTo = Math.min(upTo, kept.get(peer)?.acked ?? -1)
   return upTo
+}
+
+/** No other member is in view, or they are about to go. */
+function isAlone({ self, peers, services }: SchedulerState): boolean {
+  for (const { id, role } of peers.values())
+    if (role === 'member' && id !== self && !services.leaving.has(id)) return false
+  return true
 }
 
 /** The state after the last call that was asked for: from now on it is what a new instance starts from. */

@@ -183,7 +183,10 @@ function onVoteMessage(ctx: StepContext, from: PeerId, service: ServiceState, me
 /** Sends what this step gathered; `false` when there is nothing. */
 export function flush(ctx: StepContext): boolean {
   const { services } = ctx.state
-  if (services.dirty.size === 0) return false
+  if (services.dirty.size === 0 && services.due.size === 0) return false
+  const due = [...services.due]
+  services.due.clear()
+  for (const service of due) watch.tick(ctx, service)
   const dirty = [...services.dirty]
   services.dirty.clear()
   for (const service of dirty) {

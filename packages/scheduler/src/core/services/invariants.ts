@@ -3,7 +3,7 @@ import { isHostHere, type ServicesState } from './state.ts'
 
 /** What must hold of every service after every step. For tests. */
 export function assertServices(state: ServicesState): void {
-  assert(state.dirty.size === 0, 'A step ends with something to send about services')
+  assert(state.dirty.size + state.due.size === 0, 'A step ends with something to send about services')
   for (const { id, claim, ended, hosted, bid } of state.services.values()) {
     assert(ended === null || (hosted === null && bid === null), `Service "${id}" has ended and goes on here`)
     assert(bid === null || bid.claim === claim, `Service "${id}" is bid for on an old claim`)

@@ -7,8 +7,12 @@ export function say(ctx: StepContext, to: PeerId, service: ServiceState, body: S
   ctx.send(to, { type: 'service', service: service.id, body })
 }
 
-/** Has the service looked at, at this time at the latest. */
+/** Has the service looked at, at this time at the latest: in this step when that is now. */
 export function armTick(ctx: StepContext, service: ServiceState, at: number): void {
+  if (at <= ctx.state.now) {
+    ctx.state.services.due.add(service)
+    return
+  }
   if (at >= service.tickAt) return
   service.tickAt = at
   ctx.state.timers.arm(at, { type: 'service', service: service.id })

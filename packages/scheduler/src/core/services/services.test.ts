@@ -386,6 +386,35 @@ test('[SV3] a voter keeps its promise, says what it accepted, and knows of no ol
   expect(ask('h', prepare({ round: 9, peer: host }))).toEqual([{ type: 'claimed', claim: byFollower }])
 })
 
+test('[SV3] the lowest ballot needs no promise, and is the host’s alone', () => {
+  const lowest = { round: 0, peer: host }
+  const accept = (ballot: Ballot, next: ServiceClaim) =>
+    ({ type: 'accept', claim: claimed, ballot, next }) as const
+  const refused = { type: 'vote-refused', epoch: 4, reason: 'promised' }
+
+  const ask = voter(1)
+  const forged = { round: 0, peer: follower }
+  expect(ask('f', accept(forged, byFollower))).toEqual([{ ...refused, ballot: forged, promised: lowest }])
+  expect(ask('h', accept(lowest, byHost))).toEqual([{ type: 'accepted', epoch: 4, ballot: lowest }])
+
+  const late = voter(1)
+  const high = { round: 1, peer: follower }
+  late('f', { type: 'prepare', claim: claimed, ballot: high })
+  expect(late('h', accept(lowest, byHost))).toEqual([{ ...refused, ballot: lowest, promised: high }])
+})
+
+test('[SV3] a host that names another follower asks the voters once', () => {
+  const all = room('a', 'b', 'c', 'd')
+  all.create('a')
+  const follower = all.claim('a')?.follower as string
+  const before = all.said.length
+  all.die(follower)
+  const claim = all.claim('a')
+  expect(claim?.host).toBe('a')
+  expect(claim?.follower).not.toBe(follower)
+  expect(all.said.slice(before).map(({ body }) => body.type)).not.toContain('prepare')
+})
+
 test('[SV3] a peer that started again since the claim does not vote', () => {
   const ballot = { round: 1, peer: host }
   expect(voter(2)('h', { type: 'prepare', claim: claimed, ballot })).toEqual([
@@ -602,6 +631,65 @@ test('[SV11] leaving hands over within a step of the network, and no call fails'
   ])
 })
 
+test('[SV11] who leaves gives its ballot to its follower, which tells all callers where to go', () => {
+  const all = room('a', 'b', 'c', 'd', 'e', 'f', 'g')
+  all.create('a')
+  const { follower, voters } = all.claim('a') as ServiceClaim
+  const caller = ['b', 'c', 'd', 'e', 'f', 'g'].find(
+    (name) => !voters.some(({ peer }) => peer === name),
+  ) as string
+  all.call(caller, 1)
+  const before = all.said.length
+  all.leave('a')
+  const said = all.said.slice(before)
+  expect(said.map(({ body }) => body.type)).not.toContain('prepare')
+  const told = said.filter(({ to, body }) => to === caller && body.type === 'claimed')
+  expect(told[0]).toMatchObject({ from: follower, body: { claim: { host: follower } } })
+  // Nothing is given to a peer that goes.
+  const { voters: next, follower: nextFollower } = all.claim(caller) as ServiceClaim
+  expect([...next.map(({ peer }) => peer), nextFollower]).not.toContain('a')
+})
+
+test('[SV11] a ballot that was given away is not used by who gave it, nor twice', () => {
+  const all = room('a', 'b', 'c')
+  all.create('a')
+  const follower = all.claim('a')?.follower as string
+  const third = follower === 'b' ? 'c' : 'b'
+  all.lose((_from, _to, { type }) => type === 'prepare' || type === 'accept' || type === 'accepted')
+  const order = all.order('a', { type: 'migrate', to: follower as PeerId })
+  all.wait(4000)
+  expect(all.answer('a', order)).toBe('E_MIGRATE')
+  all.die(follower)
+  all.wait(200)
+  const own = all.said.filter(({ from, body }) => from === 'a' && body.type === 'accept').length
+  all.lose(() => false)
+  all.wait(3000)
+  const ballots = all.said.flatMap(({ from, body }) =>
+    from === 'a' && body.type === 'accept' ? [body.ballot] : [],
+  )
+  expect(ballots.slice(own).every(({ round }) => round > 0)).toBe(true)
+  const call = all.call(third, 1)
+  all.wait(1000)
+  expect(all.answer(third, call)).toEqual([1, 0])
+})
+
+test('[SV11] a call that comes while a host hands over is told where to go', () => {
+  const all = room('a', 'b', 'c')
+  all.create('a')
+  const follower = all.claim('a')?.follower as string
+  const third = follower === 'b' ? 'c' : 'b'
+  all.lose((_from, to, body) => body.type === 'hand-over' || (to === third && body.type === 'claimed'))
+  all.leave('a')
+  const call = all.call(third, 1)
+  expect(all.answer(third, call)).toBeNull()
+  all.lose((from, to, body) => from === follower && to === third && body.type === 'claimed')
+  const before = all.said.length
+  all.wait(600)
+  const told = all.said.slice(before).filter(({ to, body }) => to === third && body.type === 'claimed')
+  expect(told.map(({ from }) => from)).toContain('a')
+  expect(all.answer(third, call)).toEqual([1, 0])
+})
+
 test('[SV11] leaving copies first what nobody else has', () => {
   const all = room('a')
   all.create('a')
@@ -696,6 +784,32 @@ test('[SV14] a peer that has not read the documents yet is told who hosts a serv
   const call = all.call('b', 1)
   all.wait(1500)
   expect(all.answer('b', call)).toEqual([1, 0])
+})
+
+test('[SV14] a contributor, which reads no documents, asks where a service went when its host is gone', () => {
+  const self = 'x' as PeerId
+  const state = createState({ self, epoch: 1, role: 'contributor', name: 'x', isReplicated: false })
+  for (const peer of ['h', 'f'] as PeerId[])
+    step(state, { type: 'peer-joined', at: 0, peer, epoch: 1, role: 'member' })
+  const action = { type: 'call', method: 'add', args: payload(1), via: [] } as const
+  step(state, { type: 'services-asked', at: 1, requests: [{ request: 1, service: id, action }] })
+  const hear = (from: PeerId, body: ServiceMessage) =>
+    step(state, {
+      type: 'message-received',
+      at: 2,
+      from,
+      message: { type: 'service', service: id, body },
+    }).flatMap((effect) =>
+      effect.type === 'send' && effect.message.type === 'service'
+        ? [[effect.to, effect.message.body.type]]
+        : [],
+    )
+  expect(hear(host, { type: 'claimed', claim: claimed })).toEqual([[host, 'call']])
+  const asked = step(state, { type: 'peer-left', at: 3, peer: host, cause: 'dead' })
+  expect(asked).toEqual([
+    { type: 'send', to: follower, message: { type: 'service', service: id, body: { type: 'unknown' } } },
+  ])
+  expect(hear(follower, { type: 'claimed', claim: byFollower })).toEqual([[follower, 'call']])
 })
 
 test('create() fails as the constructor does, and nobody hears of it', () => {

@@ -87,6 +87,10 @@ export interface Hosted {
   isDoubted: boolean
   /** Stopped, to be handed over: takes no more calls. */
   frozenUntil: number | null
+  /** The claim whose follower was told to take over, and when last. */
+  handedOver: { readonly epoch: number; readonly isFirst: boolean; at: number } | null
+  /** Peers whose calls came while it was stopped: they are told where to go. */
+  readonly turnedAway: Set<PeerId>
   migration: Migration | null
   /** The last call that was taken. */
   seq: number
@@ -194,8 +198,12 @@ export interface ServicesState {
   readonly creations: Map<ServiceId, Creation>
   /** Peers that gave this one up, and were not met again. */
   readonly fenced: Set<PeerId>
+  /** Peers that said they go: nothing is given to them any more. */
+  readonly leaving: Set<PeerId>
   /** Services with something to send at the end of this step. */
   readonly dirty: Set<ServiceState>
+  /** Services to be looked at before this step ends. */
+  readonly due: Set<ServiceState>
   readonly byInstance: Map<number, ServiceState>
   nextInstance: number
   isLeaving: boolean
@@ -209,7 +217,9 @@ export function createServices(self: PeerId, start: number): ServicesState {
     services: new Map(),
     creations: new Map(),
     fenced: new Set(),
+    leaving: new Set(),
     dirty: new Set(),
+    due: new Set(),
     byInstance: new Map(),
     nextInstance: 1,
     isLeaving: false,

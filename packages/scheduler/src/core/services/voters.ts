@@ -24,8 +24,9 @@ export function voterCount(members: number): number {
 
 /** Members that this one can count on, itself among them. */
 export function membersInView(state: SchedulerState): PeerId[] {
+  const { leaving } = state.services
   return [...state.peers.values()]
-    .filter((peer) => peer.role === 'member' && !peer.isSuspected)
+    .filter((peer) => peer.role === 'member' && !peer.isSuspected && !leaving.has(peer.id))
     .map((peer) => peer.id)
 }
 

@@ -5,7 +5,7 @@ import { rankSuccessors } from '../../policy/own.ts'
 import type { StepContext } from '../context.ts'
 import type { EventOf } from '../events.ts'
 import type { SchedulerState } from '../state.ts'
-import { nextRound, startBid } from './bid.ts'
+import { lendBallot, nextRound, startBid } from './bid.ts'
 import { auditCalls } from './caller.ts'
 import { learnClaim, learnEnd, writeEnd } from './claims.ts'
 import { install, resendCopies } from './copies.ts'
@@ -132,17 +132,30 @@ function migrate(ctx: StepContext, service: ServiceState, hosted: Hosted): void 
 /** Lets the follower take over once it has all that was taken here. */
 export function handOver(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
   const { claim } = service
+  const { now, config, services } = ctx.state
   if (claim === null || claim.follower === null || service.bid !== null) return
-  armTick(ctx, service, ctx.state.now + ctx.state.config.serviceRetryMs)
+  armTick(ctx, service, now + config.serviceRetryMs)
   const acked = hosted.kept.get(claim.follower)?.acked ?? -1
   if (hosted.ran < hosted.seq || acked < hosted.seq || hosted.released < hosted.seq) return
-  say(ctx, claim.follower, service, { type: 'hand-over', claim })
+  if (hosted.handedOver?.epoch !== claim.epoch)
+    hosted.handedOver = {
+      epoch: claim.epoch,
+      isFirst: lendBallot(service, claim),
+      at: -config.serviceRetryMs,
+    }
+  const { handedOver } = hosted
+  if (now - handedOver.at < config.serviceRetryMs) return
+  handedOver.at = now
+  const { isFirst } = handedOver
+  const { isLeaving } = services
+  say(ctx, claim.follower, service, { type: 'hand-over', claim, isFirst, isLeaving })
 }
 
 function giveUpMigration(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
   const { migration } = hosted
   hosted.frozenUntil = null
   hosted.migration = null
+  hosted.turnedAway.clear()
   touch(ctx, service)
   if (migration === null) return
   const order = { type: 'migrate', to: migration.to } as const
@@ -155,11 +168,12 @@ export function onHandOver(
   ctx: StepContext,
   from: PeerId,
   service: ServiceState,
-  { claim }: ServiceMessageOf<'hand-over'>,
+  { claim, isFirst, isLeaving }: ServiceMessageOf<'hand-over'>,
 ): void {
+  if (isLeaving) ctx.state.services.leaving.add(from)
   learnClaim(ctx, service, claim)
   if (service.claim?.epoch !== claim.epoch || from !== service.claim.host) tellClaim(ctx, from, service)
-  else if (service.claim.follower === ctx.state.self) takeOver(ctx, service)
+  else if (service.claim.follower === ctx.state.self) takeOver(ctx, service, isFirst)
 }
 
 /** This peer leaves: all that it hosts goes to where the copy is, or is copied first. */
@@ -227,8 +241,11 @@ function delayMs(state: SchedulerState, service: ServiceState, claim: ServiceCla
     : config.serviceLostMs + turnMs
 }
 
-/** This peer holds the state: it stops following, and asks the voters to be host. */
-export function takeOver(ctx: StepContext, service: ServiceState): void {
+/**
+ * This peer holds the state: it stops following, and asks the voters to be host.
+ * @param isLent the host gave it its own ballot for that
+ */
+export function takeOver(ctx: StepContext, service: ServiceState, isLent = false): void {
   const { claim, spec, bid } = service
   const copy = claim === null ? undefined : service.copies.get(claim.host)
   if (claim === null || spec === null || copy === undefined || bid !== null) return
@@ -237,7 +254,7 @@ export function takeOver(ctx: StepContext, service: ServiceState): void {
   // It stays out of the new claim's way: the state goes to the next follower while the voters are asked.
   const next = candidates(ctx.state, service).find((peer) => peer !== claim.host)
   if (next !== undefined) install(ctx, service, hosted, next)
-  startBid(ctx, service, null)
+  startBid(ctx, service, null, isLent)
 }
 
 /** Nobody has the state: without durability the service starts anew, with it it is lost. */
@@ -283,6 +300,7 @@ function mournOwnStart(ctx: StepContext, service: ServiceState, claim: ServiceCl
 export function onPeerLost(ctx: StepContext, peer: PeerId, cause: EventOf<'peer-left'>['cause']): void {
   const { services, now } = ctx.state
   if (cause === 'fenced') services.fenced.add(peer)
+  services.leaving.delete(peer)
   for (const service of [...services.services.values()]) {
     if (service.claim?.host === peer && service.ended === null) service.hostGone = { cause, at: now }
     service.hosted?.kept.delete(peer)
@@ -294,6 +312,7 @@ export function onPeerLost(ctx: StepContext, peer: PeerId, cause: EventOf<'peer-
 export function onPeerMet(ctx: StepContext, peer: PeerId): void {
   const { services, now, config } = ctx.state
   services.fenced.delete(peer)
+  services.leaving.delete(peer)
   for (const service of services.services.values()) {
     const { claim } = service
     if (claim === null || service.ended !== null) continue
