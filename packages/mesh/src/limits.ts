@@ -44,7 +44,7 @@ export const limits = {
   /** Longest wait for the next chunk of a message, in milliseconds. `E_CHUNK_TIMEOUT` */
   chunkTimeoutMs: 10_000,
   /** Bytes of one piece of a chunk, the unit of its hashes and of its way: every piece but the last has so many. */
-  chunkPieceBytes: 1_048_576,
+  chunkPieceBytes: 262_144,
   /** Bytes of chunks in memory; the least recently used ones above it go to the disk. */
   chunkMemoryBytesMax: 268_435_456,
   /** Bytes of chunks in memory while there is no disk for them. `E_QUOTA` */
@@ -52,9 +52,9 @@ export const limits = {
   /** Bytes of chunks in memory and on disk, and of one chunk. `E_QUOTA`, `E_TOO_LARGE` */
   chunkBytesMax: 17_179_869_184,
   /** Pieces that are asked of one peer ahead, over all chunks: what a fetch keeps beyond the chunk itself. */
-  chunkPiecesAhead: 4,
+  chunkPiecesAhead: 16,
   /** Pieces that one peer may ask for before it has got them; more are refused. `E_LIMIT` */
-  chunkPiecesQueuedMax: 64,
+  chunkPiecesQueuedMax: 256,
   /** Longest wait for the next piece from a peer that lives, in milliseconds; then another one is asked. */
   chunkAnswerTimeoutMs: 60_000,
   /** Longest wait for a link to a holder that this peer has not met yet, in milliseconds. `E_CHUNK_LOST` */

@@ -48,7 +48,7 @@ export interface Link {
   readonly binding: { readonly local: string; readonly remote: string } | null
   /** Bytes accepted but not yet handed to the network. */
   readonly bufferedBytes: number
-  /** Queues a message; on a closed link it is dropped silently (the close event tells). */
+  /** Queues a copy of a message; on a closed link it is dropped silently (the close event tells). */
   send(message: Uint8Array): void
   /** At most one listener; messages that arrive before it is set are kept for it. */
   onMessage(listener: (message: Uint8Array) => void): Unsubscribe

@@ -6,6 +6,9 @@ import { sha256 } from '../membership/crypto.ts'
 /** Bytes of one SHA-256. */
 export const hashBytes = 32
 
+/** Pieces that are hashed at the same time: each is copied for it. */
+const hashesAtOnce = 4
+
 /** How many pieces a chunk of that size has. */
 export function pieceCount(sizeBytes: number): number {
   return Math.ceil(sizeBytes / limits.chunkPieceBytes)
@@ -23,15 +26,20 @@ export function pieceOf(bytes: Uint8Array, index: number): Uint8Array {
 }
 
 /**
- * The SHA-256 of each piece, one after the other. A chunk's hash is the SHA-256 of this list: no platform needs
+ * The SHA-256 of each piece. A chunk's hash is the SHA-256 of this list: no platform needs
  * more than one piece at a time for it, and whoever has the list can tell each piece by itself.
  */
 export async function hashPieces(bytes: Uint8Array): Promise<Uint8Array> {
   const count = pieceCount(bytes.length)
   const hashes = new Uint8Array(count * hashBytes)
-  for (let index = 0; index < count; index++) {
-    hashes.set(await sha256(pieceOf(bytes, index)), index * hashBytes)
+  let next = 0
+  const lane = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) {
+      hashes.set(await sha256(pieceOf(bytes, index)), index * hashBytes)
+    }
   }
+  // Platforms hash on threads of their own.
+  await Promise.all(Array.from({ length: hashesAtOnce }, lane))
   return hashes
 }
 

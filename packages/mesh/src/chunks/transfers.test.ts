@@ -106,22 +106,22 @@ describe('[CH4] a holder that goes', () => {
 
   test.each(['away', 'gone'] as const)('is %s: the rest comes from another one', async (reach) => {
     const { world, stores, put, settle } = await threePeers()
-    const ref = await put(chunkBytes(20 * piece))
-    afterPieces(world, 8, () => world.setReach('a', 'c', reach))
-    expectSameBytes(await settle(stores.c.fetch(ref, [a, b])), chunkBytes(20 * piece))
+    const ref = await put(chunkBytes(60 * piece))
+    afterPieces(world, 30, () => world.setReach('a', 'c', reach))
+    expectSameBytes(await settle(stores.c.fetch(ref, [a, b])), chunkBytes(60 * piece))
     expect(asked(world, 'b').length).toBeGreaterThan(5)
-    expect(asked(world, 'b').length).toBeLessThanOrEqual(16)
+    expect(asked(world, 'b').length).toBeLessThanOrEqual(30 + limits.chunkPiecesAhead)
   })
 
   test('comes back: what is here is not asked for again', async () => {
     const { clock, world, stores, put, settle } = await threePeers()
-    const ref = await put(chunkBytes(20 * piece))
-    afterPieces(world, 8, () => {
+    const ref = await put(chunkBytes(60 * piece))
+    afterPieces(world, 30, () => {
       world.setReach('a', 'c', 'away')
       clock.setTimer(clock.now() + 20_000, () => world.setReach('a', 'c', 'linked'))
     })
-    expectSameBytes(await settle(stores.c.fetch(ref, [a])), chunkBytes(20 * piece))
-    expect(asked(world, 'a').length).toBeLessThan(20 + 8)
+    expectSameBytes(await settle(stores.c.fetch(ref, [a])), chunkBytes(60 * piece))
+    expect(asked(world, 'a').length).toBeLessThanOrEqual(60 + limits.chunkPiecesAhead)
   })
 
   test('is the only one: E_CHUNK_LOST at once, and the memory is free', async () => {

@@ -66,6 +66,8 @@ class ChunkLine implements Line {
   readonly isOurs: boolean
   readonly #options: LineOptions
   readonly #intake: Intake
+  /** Fresh memory for each chunk costs more than filling it. */
+  readonly #memory = new Uint8Array(limits.chunkFrameBytes)
   /** Chunks that wait for memory: at most what their sender had credit for. */
   readonly #kept: Uint8Array[] = []
   #keptBytes = 0
@@ -113,7 +115,8 @@ class ChunkLine implements Line {
       // Not at the limit itself: a link tells that it drained when it was above its low watermark.
       if (link.bufferedBytes > bufferedBytesMax) return false
       if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
-      const chunk = encodeChunk(transfer.id, transfer.type, transfer.body, transfer.sentBytes)
+      const { id, type, body, sentBytes } = transfer
+      const chunk = encodeChunk(id, type, body, sentBytes, this.#memory)
       this.pipe.sendFrame(frameTypes.chunk, chunk.frame)
       transfer.sentBytes += chunk.bytes
       this.#sentBytes += chunk.bytes

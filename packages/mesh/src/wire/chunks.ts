@@ -32,16 +32,18 @@ export function sizeOf({ head, rest }: LargeBody): number {
 /**
  * Builds the chunk frame of what starts at `from`, with room for the frame's own header in front; `bytes` is
  * what it carries. The only copy on the way out.
+ * @param memory of `limits.chunkFrameBytes`, to build it in; default: fresh
  */
 export function encodeChunk(
   transfer: number,
   type: FrameType,
   whole: LargeBody,
   from: number,
+  memory: Uint8Array = new Uint8Array(limits.chunkFrameBytes),
 ): { readonly frame: Uint8Array; readonly bytes: number } {
   const total = sizeOf(whole)
   const bytes = Math.min(chunkBytes, total - from)
-  const frame = new Uint8Array(frameHeaderBytes + chunkHeaderBytes + bytes)
+  const frame = memory.subarray(0, frameHeaderBytes + chunkHeaderBytes + bytes)
   const header = frame.subarray(frameHeaderBytes)
   writeUint32(header, 0, transfer)
   writeUint32(header, 4, from / chunkBytes)

@@ -4,7 +4,7 @@ import { pieceHeaderBytes } from './control.ts'
 /** Most pieces come in bodies of this size, one after the other. */
 const bodyBytes = limits.chunkPieceBytes + pieceHeaderBytes
 /** Bodies that wait for their next use, at most. */
-const freeMax = 8
+const freeMax = 32
 const made = new WeakSet<ArrayBufferLike>()
 const free: Uint8Array[] = []
 

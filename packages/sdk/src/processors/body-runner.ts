@@ -20,6 +20,7 @@ import {
   type WorkerConfig,
 } from './protocol.ts'
 import { ResultOutbox } from './result-outbox.ts'
+import { type Arguments, isList, type RunningCall, runningCall } from './running-call.ts'
 import { SliceRun } from './slice-run.ts'
 import { fromWireValue } from './wire-value.ts'
 
@@ -27,23 +28,6 @@ import { fromWireValue } from './wire-value.ts'
 interface SliceFrame {
   readonly ids: readonly [number]
   readonly slice: WireSlice
-}
-
-/** Values, or the packed bytes of an array of them. */
-type Arguments = readonly unknown[] | Uint8Array
-
-/** A body that runs, unless it ended at once: that needs no record. */
-interface RunningCall {
-  readonly callId: number
-  readonly args: Arguments
-  readonly extra: CallExtra | null
-  readonly startedAt: number
-  context: BodyContext | null
-  isAborted: boolean
-  /** Lets the next call start while this one waits for tasks. */
-  release: (() => void) | null
-  /** It waited for tasks before it gave its promise back: `release` came too late for that. */
-  hasYielded: boolean
 }
 
 /**
@@ -212,7 +196,7 @@ class BodyRunner implements BodyLink {
     const { body } = operation
     const extra = frame.extras?.[at] ?? null
     const given = frame.args[at]
-    const isPacked = !isSingle && given instanceof Uint8Array
+    const isPacked = !isSingle && !Array.isArray(given)
     const argsOf = (): Arguments => (isSingle ? [given] : (given as Arguments))
     if (body === null || extra !== null || operation.takesContext || isPacked) {
       return this.#startFully(callId, operation, argsOf(), extra, startedAt)
@@ -335,7 +319,7 @@ class BodyRunner implements BodyLink {
 
   #arguments(call: RunningCall): unknown[] {
     const { args, extra } = call
-    const values = (args instanceof Uint8Array ? unpackValue(args, this.#codecOf(call)) : args) as unknown[]
+    const values = (isList(args) ? args : unpackValue(args, this.#codecOf(call))) as unknown[]
     if (extra !== null) {
       for (const input of extra.inputs) values[input.index] = fromWireValue(input.value, this.#codecOf(call))
     }
@@ -460,15 +444,6 @@ class BodyRunner implements BodyLink {
 /** Starts to serve calls that come over `port`, for as long as the worker lives. */
 export function startRunner(...parts: ConstructorParameters<typeof BodyRunner>): void {
   new BodyRunner(...parts).listen()
-}
-
-function runningCall(
-  callId: number,
-  args: Arguments,
-  extra: CallExtra | null,
-  startedAt: number,
-): RunningCall {
-  return { callId, args, extra, startedAt, context: null, isAborted: false, release: null, hasYielded: false }
 }
 
 function isCalls(message: ToWorker): message is WireCalls {

@@ -1,7 +1,7 @@
 import type { Call, OperationHash } from '@shoal/scheduler'
 import { isCloneSafe, LivePayload } from '../values/index.ts'
 import { type CallExtra, type CallFrame, toColumn } from './protocol.ts'
-import { payloadToWire } from './wire-value.ts'
+import { inputToWire, packedToSend } from './wire-value.ts'
 
 /** An operation whose code this worker has. */
 export interface SentOperation {
@@ -14,8 +14,10 @@ export interface SentOperation {
 export interface CallColumns {
   readonly ids: number[]
   readonly operations: number[]
-  /** Each an array, or the packed bytes of one. */
+  /** Each an array, or a packed one. */
   readonly args: unknown[]
+  /** Buffers that go to the worker as they are. */
+  readonly transfers: ArrayBuffer[]
   readonly extras: (CallExtra | null)[]
   /** Every call so far has exactly one argument, which is no bytes. */
   isSingle: boolean
@@ -25,19 +27,21 @@ export interface CallColumns {
 
 /** A frame of one call. Its lists are as long as they must be: most frames of single calls stay as they are. */
 export function startFrame(call: Call, operation: SentOperation): CallColumns {
-  const { args, extra, isSingle } = entryOf(call, operation)
+  const transfers: ArrayBuffer[] = []
+  const { args, extra, isSingle } = entryOf(call, operation, transfers)
   return {
     ids: [call.callId],
     operations: [operation.index],
     args: [args],
     extras: [extra],
+    transfers,
     isSingle,
     isPlain: extra === null,
   }
 }
 
 export function addToFrame(frame: CallColumns, call: Call, operation: SentOperation): void {
-  const { args, extra, isSingle } = entryOf(call, operation)
+  const { args, extra, isSingle } = entryOf(call, operation, frame.transfers)
   if (!isSingle) frame.isSingle = false
   if (extra !== null) frame.isPlain = false
   frame.ids.push(call.callId)
@@ -49,11 +53,12 @@ export function addToFrame(frame: CallColumns, call: Call, operation: SentOperat
 function entryOf(
   call: Call,
   operation: SentOperation,
+  transfers: ArrayBuffer[],
 ): { readonly args: unknown; readonly extra: CallExtra | null; readonly isSingle: boolean } {
   const isLive = call.args instanceof LivePayload && isCloneSafe(call.args.value)
-  const args = isLive ? (call.args as LivePayload).value : call.args.pack()
+  const args = isLive ? (call.args as LivePayload).value : packedToSend(call.args, transfers)
   const isSingle = isLive && (args as readonly unknown[]).length === 1
-  return { args, extra: extraOf(call, operation), isSingle }
+  return { args, extra: extraOf(call, operation, transfers), isSingle }
 }
 
 export function toFrame({ ids, operations, args, extras, isSingle, isPlain }: CallColumns): CallFrame {
@@ -67,9 +72,9 @@ export function toFrame({ ids, operations, args, extras, isSingle, isPlain }: Ca
   }
 }
 
-function extraOf(call: Call, operation: SentOperation): CallExtra | null {
+function extraOf(call: Call, operation: SentOperation, transfers: ArrayBuffer[]): CallExtra | null {
   const { job, no, attempt, inputs, timeoutMs } = call
   if (inputs.length === 0 && timeoutMs === 0 && !operation.mayTakeContext) return null
-  const wired = inputs.map(({ index, value }) => ({ index, value: payloadToWire(value) }))
+  const wired = inputs.map(({ index, value }) => ({ index, value: inputToWire(value, transfers) }))
   return { job, no, attempt, isTimed: timeoutMs > 0, inputs: wired }
 }

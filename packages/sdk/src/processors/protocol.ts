@@ -1,5 +1,5 @@
 import type { ErrorRecord, JobId, Need, OperationHash, OperationRecord, TaskRef } from '@shoal/scheduler'
-import type { Row } from '../values/index.ts'
+import type { Apart, Row } from '../values/index.ts'
 
 /** How results leave a worker: as values, or packed there so that the main thread need not. */
 export type ResultForm = 'live' | 'packed'
@@ -33,7 +33,7 @@ export interface CallExtra {
 
 export interface WireInput {
   readonly index: number
-  readonly value: WireValue
+  readonly value: WireValue | { readonly apart: Apart }
 }
 
 /** A value as it is, or packed. */
@@ -44,7 +44,7 @@ export interface CallFrame {
   readonly ids: NumberColumn
   /** Of all calls, or of each. */
   readonly operations: number | readonly number[]
-  /** Each an array or the packed bytes of one; with `isSingle` each the only argument itself. */
+  /** Each an array or a packed one, its bytes or taken apart; with `isSingle` each the only argument itself. */
   readonly args: readonly unknown[]
   readonly isSingle: boolean
   /** `null`: no call needs any. */

@@ -170,8 +170,10 @@ export class WorkerSlot {
     return this.#pending.get(callId)
   }
 
-  post(message: ToWorker): void {
-    if (!this.#isOver) this.#port.postMessage(message)
+  post(message: ToWorker, transfers: ArrayBuffer[] = []): void {
+    if (this.#isOver) return
+    if (transfers.length === 0) this.#port.postMessage(message)
+    else this.#port.postMessage(message, transfers)
   }
 
   /** Ends the worker and all its calls. Idempotent. */
@@ -237,7 +239,7 @@ export class WorkerSlot {
 
   #sendCalls(columns: CallColumns, failed: CallEnded[]): void {
     try {
-      this.post(toWireCalls(toFrame(columns)))
+      this.post(toWireCalls(toFrame(columns)), columns.transfers)
     } catch {
       // Something looked plain and was not (a proxy, a buffer given away): find it, send the rest.
       columns.ids.forEach((callId, at) => {

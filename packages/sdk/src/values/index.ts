@@ -8,6 +8,7 @@ export {
   type ServiceRef,
 } from './handles.ts'
 export { packShared, packValue } from './pack.ts'
+export { type Apart, takeApart } from './parts.ts'
 export { LivePayload, payloadValue } from './payload.ts'
 export { LiveItems, type Row, SliceValues } from './slice.ts'
 export { unpackValue } from './unpack.ts'

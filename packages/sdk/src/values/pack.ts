@@ -3,6 +3,7 @@ import { addExtension, Packr } from 'msgpackr'
 import { errorParts, isError } from './error-parts.ts'
 import { type HandleCodec, handleCodec } from './handles.ts'
 import { packedBytesMax, valueDepthMax } from './limits.ts'
+import { joinParts, partBytesMin } from './parts.ts'
 import { binaryTypes, Tagged, tag } from './tags.ts'
 import { untag } from './untag.ts'
 
@@ -11,6 +12,8 @@ interface Walk {
   readonly around: object[]
   readonly keys: (string | number)[]
   readonly handles: HandleCodec | null
+  /** Binary data that need not be packed. */
+  readonly parts: Uint8Array[]
   bytes: number
 }
 
@@ -33,7 +36,7 @@ const plain = '[object Object]'
  * @throws ShoalError `E_NOT_SERIALIZABLE` naming the part that cannot be packed, `E_TOO_LARGE`
  */
 export function packValue(value: unknown, handles: HandleCodec | null = handleCodec()): Uint8Array {
-  return Uint8Array.prototype.slice.call(pack(value, handles))
+  return pack(value, handles, (bytes) => Uint8Array.prototype.slice.call(bytes))
 }
 
 /**
@@ -41,14 +44,19 @@ export function packValue(value: unknown, handles: HandleCodec | null = handleCo
  * For the arguments and results of tasks: they are many.
  */
 export function packShared(value: unknown, handles: HandleCodec | null = handleCodec()): Uint8Array {
-  return copyOf(pack(value, handles))
+  return pack(value, handles, copyOf)
 }
 
-/** The packer's own buffer: to be copied before the next call. */
-function pack(value: unknown, handles: HandleCodec | null): Uint8Array {
-  const walk: Walk = { around: [], keys: [], handles, bytes: 0 }
-  const wire = toWire(value, walk)
-  return packr.pack(wire)
+/** @param copy what the packer gives lies in its own buffer until the next call */
+function pack(
+  value: unknown,
+  handles: HandleCodec | null,
+  copy: (bytes: Uint8Array) => Uint8Array,
+): Uint8Array {
+  const parts: Uint8Array[] = []
+  const wire = toWire(value, { around: [], keys: [], handles, parts, bytes: 0 })
+  const packed = packr.pack(wire)
+  return parts.length === 0 ? copy(packed) : joinParts({ rest: packed, parts })
 }
 
 /** Small copies share a slab: a buffer for each would keep the collector busier than the values do. */
@@ -180,7 +188,8 @@ function binaryToWire(value: ArrayBufferView | ArrayBufferLike, walk: Walk): unk
     const bytes = ArrayBuffer.isView(value)
       ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
       : new Uint8Array(value)
-    return new Tagged(tag.binary + index, bytes)
+    if (bytes.length < partBytesMin) return new Tagged(tag.binary + index, bytes)
+    return new Tagged(tag.binary + index, walk.parts.push(bytes) - 1)
   } catch (cause) {
     throw refusal(walk, `a ${name} that was transferred away`, cause)
   }
@@ -199,10 +208,12 @@ function errorToWire(error: Error, walk: Walk): unknown {
 /** Parts of an error that cannot be packed are left out: telling of the error matters more. */
 function optional(value: unknown, walk: Walk): { readonly wire: unknown } | undefined {
   const depth = walk.around.length
+  const parts = walk.parts.length
   try {
     return { wire: toWire(value, walk) }
   } catch {
     walk.around.length = depth
+    walk.parts.length = parts
     return undefined
   }
 }

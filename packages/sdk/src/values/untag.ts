@@ -1,14 +1,23 @@
 import { type JobId, readChunkReference, type TaskRef } from '@shoal/scheduler'
 import { buildError } from './error-parts.ts'
 import type { HandleCodec, HandleRef } from './handles.ts'
+import { copyBuffer } from './parts.ts'
 import { binaryTypes, tag } from './tags.ts'
 
-let current: HandleCodec | null = null
+/** What {@link untag} needs besides the part itself. */
+export interface UntagParts {
+  /** What rebuilds handles. */
+  readonly handles: HandleCodec | null
+  /** The next of the large parts: they are met in their order, each once. */
+  readonly nextPart: (index: number) => ArrayBuffer
+}
 
-/** Runs `body` (synchronously) with `handles` as what rebuilds the handles that {@link untag} meets. */
-export function withHandles<T>(handles: HandleCodec | null, body: () => T): T {
+let current: UntagParts | null = null
+
+/** Runs `body` (synchronously) with these parts for what {@link untag} meets. */
+export function withParts<T>(parts: UntagParts, body: () => T): T {
   const before = current
-  current = handles
+  current = parts
   try {
     return body()
   } finally {
@@ -72,29 +81,32 @@ function toHandle(body: readonly unknown[]): unknown {
   const [job, no] = body
   if (typeof job !== 'string' || !Number.isSafeInteger(no)) throw new Error('a task handle is malformed')
   const ref: TaskRef = { job: job as JobId, no: no as number }
-  return current === null ? ref : current.fromRef(ref)
+  return fromRef(ref)
 }
 
 function toService(body: unknown): unknown {
   if (typeof body !== 'string') throw new Error('a service handle is malformed')
   const ref: HandleRef = { service: body }
-  return current === null ? ref : current.fromRef(ref)
+  return fromRef(ref)
 }
 
 function toChunk(body: unknown): unknown {
   if (!(body instanceof Uint8Array)) throw new Error('a chunk is malformed')
-  const chunk = readChunkReference(body)
-  return current === null ? chunk : current.fromRef(chunk)
+  return fromRef(readChunkReference(body))
+}
+
+function fromRef(ref: HandleRef): unknown {
+  const handles = current?.handles ?? null
+  return handles === null ? ref : handles.fromRef(ref)
 }
 
 function toBinary(kind: unknown, body: unknown): unknown {
   const type = typeof kind === 'number' ? binaryTypes[kind - tag.binary] : undefined
   if (type === undefined) throw new Error(`an extension is unknown: ${String(kind)}`)
+  if (typeof body === 'number' && current !== null) return type.build(current.nextPart(body))
   if (!(body instanceof Uint8Array)) throw new Error(`a ${type.name} is malformed`)
   // A copy: the part may lie at any offset, and views need theirs aligned.
-  const buffer = new ArrayBuffer(body.byteLength)
-  new Uint8Array(buffer).set(body)
-  return type.build(buffer)
+  return type.build(copyBuffer(body))
 }
 
 function list(body: unknown): readonly unknown[] {

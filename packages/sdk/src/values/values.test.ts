@@ -2,6 +2,7 @@ import { type JobId, PackedPayload, ShoalError } from '@shoal/scheduler'
 import { describe, expect, test } from 'vitest'
 import { TaskFailedError } from '../errors.ts'
 import {
+  type Apart,
   errorFromRecord,
   errorToRecord,
   type HandleCodec,
@@ -10,6 +11,7 @@ import {
   LivePayload,
   packValue,
   payloadValue,
+  takeApart,
   unpackValue,
 } from './index.ts'
 import { errorMessageCharsMax, valueDepthMax } from './limits.ts'
@@ -68,6 +70,61 @@ describe('packValue() and unpackValue()', () => {
   ]
   test.each(values)('keep %s', (_name, value) => {
     expect(roundTrip(value)).toStrictEqual(value)
+  })
+
+  const large = 40_000
+  test.each([
+    ['one', (part: Uint8Array) => part],
+    ['a view of a larger buffer', (part: Uint8Array) => new Float64Array(part.buffer, 8, 4500)],
+    [
+      'several among small ones',
+      (part: Uint8Array) => [1, part, 'x', part.slice(1), [part.buffer, new Map([[1, part]])]],
+    ],
+    ['one beside an error', (part: Uint8Array) => ({ part, error: new Error('no') })],
+  ])('[WP9] keep large parts: %s', (_name, make) => {
+    const value = make(Uint8Array.from({ length: large }, (_, i) => i % 251))
+    expect(roundTrip(value)).toStrictEqual(value)
+    const apart = takeApart(packValue(value)) as Apart
+    expect(apart.rest.length).toBeLessThan(2_000)
+    expect(unpackValue(apart)).toStrictEqual(value)
+  })
+
+  test('large parts are copied once when they are read, and not at all when they were taken apart', () => {
+    const bytes = packValue(new Uint8Array(large).fill(7))
+    const whole = unpackValue(bytes) as Uint8Array
+    bytes.fill(0)
+    expect(whole).toStrictEqual(new Uint8Array(large).fill(7))
+    expect(whole.buffer.byteLength).toBe(large)
+    const apart = takeApart(packValue(whole)) as Apart
+    expect((unpackValue(apart) as Uint8Array).buffer).toBe(apart.parts[0])
+  })
+
+  test('an error with large bytes that cannot travel keeps the order of what follows it', () => {
+    const detail = { bytes: new Uint8Array(large).fill(1), later: () => {} }
+    const error = Object.assign(new Error('x'), { detail })
+    const [back, after] = roundTrip([error, new Uint8Array(large).fill(2)]) as [Error, Uint8Array]
+    expect(back.message).toBe('x')
+    expect(after).toStrictEqual(new Uint8Array(large).fill(2))
+  })
+
+  test.each([
+    ['cut off in its head', (bytes: Uint8Array) => bytes.subarray(0, 6)],
+    ['cut off in a part', (bytes: Uint8Array) => bytes.subarray(0, -1)],
+    ['longer than its parts', (bytes: Uint8Array) => new Uint8Array([...bytes, 0])],
+    ['of more parts than there are', (bytes: Uint8Array) => bytes.with(5, 255)],
+    ['of a rest longer than all', (bytes: Uint8Array) => bytes.with(1, 255)],
+    ['of a part longer than all', (bytes: Uint8Array) => bytes.with(9, 255)],
+    ['that names no part', (bytes: Uint8Array) => bytes.slice(0, 9).with(8, 0)],
+  ])('[WP9] refuse bytes %s', (_name, spoil) => {
+    const bytes = packValue([new Uint8Array(large), new Uint8Array(large)])
+    expect(caught(() => unpackValue(spoil(bytes))).code).toBe('E_BAD_PAYLOAD')
+  })
+
+  test('[WP9] refuse a part that is named twice, or out of turn', () => {
+    const { rest, parts } = takeApart(packValue([new Uint8Array(large), new Uint8Array(large)])) as Apart
+    const at = rest.lastIndexOf(1)
+    expect(caught(() => unpackValue({ rest: rest.with(at, 0), parts })).code).toBe('E_BAD_PAYLOAD')
+    expect(caught(() => unpackValue({ rest, parts: parts.slice(1) })).code).toBe('E_BAD_PAYLOAD')
   })
 
   test('align typed arrays and share nothing with the bytes', () => {

@@ -1,0 +1,33 @@
+import type { Apart } from '../values/index.ts'
+import type { BodyContext } from './body-context.ts'
+import type { CallExtra } from './protocol.ts'
+
+/** Values, or an array of them that is packed. */
+export type Arguments = readonly unknown[] | Uint8Array | Apart
+
+/** A body that runs, unless it ended at once: that needs no record. */
+export interface RunningCall {
+  readonly callId: number
+  readonly args: Arguments
+  readonly extra: CallExtra | null
+  readonly startedAt: number
+  context: BodyContext | null
+  isAborted: boolean
+  /** Lets the next call start while this one waits for tasks. */
+  release: (() => void) | null
+  /** It waited for tasks before it gave its promise back: `release` came too late for that. */
+  hasYielded: boolean
+}
+
+export function runningCall(
+  callId: number,
+  args: Arguments,
+  extra: CallExtra | null,
+  startedAt: number,
+): RunningCall {
+  return { callId, args, extra, startedAt, context: null, isAborted: false, release: null, hasYielded: false }
+}
+
+export function isList(args: Arguments): args is readonly unknown[] {
+  return Array.isArray(args)
+}
