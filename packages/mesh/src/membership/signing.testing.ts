@@ -1,7 +1,7 @@
 import { ed25519 } from '@noble/curves/ed25519.js'
 import type { PeerId } from '@shoal/scheduler'
 import { isEqual, type ReplicaSigning } from '../replica/seals.ts'
-import { sha256 } from '../replica/sha256.ts'
+import { sha256 } from './sha256.ts'
 
 /** Signs at once, so that virtual time need not stop; each name has its own key. For tests. */
 export function createTestSigning(self: PeerId, room = 'testing'): ReplicaSigning {

@@ -1,6 +1,6 @@
 import type { ReplicaSigning } from '../replica/index.ts'
-import { sha256Hex } from '../replica/sha256.ts'
 import { type Identity, isSignature } from './crypto.ts'
+import { sha256Hex } from './sha256.ts'
 
 /** Signs a member's documents with the key that it said hello with. */
 export function createSigning(room: string, identity: Identity): ReplicaSigning {

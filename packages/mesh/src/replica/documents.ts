@@ -1,5 +1,6 @@
 import { compareIds, type JobId, type PeerId, ShoalError } from '@shoal/scheduler'
 import * as Y from 'yjs'
+import { sha256Hex } from '../membership/sha256.ts'
 import {
   type DocumentHooks,
   type DocumentName,
@@ -22,7 +23,6 @@ import {
 import { unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
 import { isSeal, nameOf, type Proof, proveJob, proveLane, type ReplicaSigning, unproved } from './seals.ts'
-import { sha256Hex } from './sha256.ts'
 import { createWriters, type Writers } from './writers.ts'
 
 export interface DocumentsOptions extends DocumentHooks {

@@ -7,13 +7,13 @@ import {
   type ReplicatedRecord,
   ShoalError,
 } from '@shoal/scheduler'
+import { sha256Hex } from '../membership/sha256.ts'
 import { notTheirs } from '../wire/messages.ts'
 import { unpackOutcomes, unpackProfile, unpackSpecBatch } from './batch.ts'
 import { type ArrayName, type Arrival, jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
 import { unpackLaneRecord } from './lane.ts'
 import { isSeal } from './seals.ts'
 import { unpackServiceRecord } from './service-records.ts'
-import { sha256Hex } from './sha256.ts'
 import type { Writers } from './writers.ts'
 
 export interface ReaderOptions {

@@ -1,7 +1,7 @@
 import { type PeerId, ShoalError } from '@shoal/scheduler'
 import * as Y from 'yjs'
+import { sha256 } from '../membership/sha256.ts'
 import { type ArrayName, jobArrays, laneArrays, type ReplicatedDocument } from './document.ts'
-import { sha256 } from './sha256.ts'
 
 /**
  * Signs what this replica writes and checks what others relay. Answers may come at once or later.

@@ -2,8 +2,8 @@ import { mkdir, open, readdir, readFile, rename, truncate, unlink } from 'node:f
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { ShoalError } from '@shoal/scheduler'
+import { sha256Hex } from '../membership/sha256.ts'
 import type { DocumentName } from './document.ts'
-import { sha256Hex } from './sha256.ts'
 import {
   createStorageQueue,
   type DocumentChange,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { missingCapture, operationFrom, operationHash, sha256Hex } from './index.ts'
+import { missingCapture, operationFrom, operationHash } from './index.ts'
 import { markContext } from './with-context.ts'
 
 declare const factorial: unknown
@@ -11,23 +11,6 @@ async function load(
   const { source } = operationFrom(body)
   return import(/* @vite-ignore */ `data:text/javascript;charset=utf-8,${encodeURIComponent(source)}`)
 }
-
-describe('sha256Hex()', () => {
-  test.each([
-    ['', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'],
-    ['abc', 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'],
-    ['a'.repeat(1_000_000), 'cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0'],
-  ])('knows the standard vectors', (text, hash) => {
-    expect(sha256Hex(text)).toBe(hash)
-  })
-
-  test('agrees with the platform at every length around a block', () => {
-    for (let length = 50; length < 140; length++) {
-      const text = `é${'x'.repeat(length)}`
-      expect(sha256Hex(text)).toBe(createHash('sha256').update(text).digest('hex'))
-    }
-  })
-})
 
 describe('operationFrom()', () => {
   const name = 'computed'

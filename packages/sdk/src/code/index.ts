@@ -8,5 +8,4 @@ export {
   rememberFunction,
 } from './operation-from.ts'
 export { type ServiceCode, serviceCommand, serviceFrom } from './service-from.ts'
-export { sha256Hex } from './sha256.ts'
 export { type ContextMark, markContext, markedBody } from './with-context.ts'

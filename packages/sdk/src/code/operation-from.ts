@@ -1,7 +1,7 @@
+import { sha256Hex } from '@shoal/mesh/sha256'
 import { type OperationHash, type OperationRecord, ShoalError } from '@shoal/scheduler'
 import { functionExpression } from './function-text.ts'
 import { rememberedTextsMax, sourceCharsMax } from './limits.ts'
-import { sha256Hex } from './sha256.ts'
 import { markedBody } from './with-context.ts'
 
 /** A module as text: what an operation is when it is not made from a function. */
