@@ -56,6 +56,11 @@ export interface Link {
   onDrain(listener: () => void): Unsubscribe
   /** Exactly once, nothing after it; at once when the link is closed already. */
   onClose(listener: (reason: CloseReason) => void): Unsubscribe
+  /**
+   * The other end has proved who it is: a link that knows a faster way may tell it of that way, and take it.
+   * Nothing else about the link changes.
+   */
+  trust?(): void
   /** Idempotent. */
   close(): void
 }
@@ -69,7 +74,7 @@ export interface Transport {
   onOnline(listener: (isOnline: boolean) => void): Unsubscribe
   /** An address of the room was seen; called for those present already, too. A hint, never a fact. */
   onSeen(listener: (address: string) => void): Unsubscribe
-  /** An address's signalling went away. A hint to probe, never a death. */
+  /** An address's signalling went away, or a line of its broke. A hint to probe, never a death. */
   onGone(listener: (address: string) => void): Unsubscribe
   /** A link that the other side dialled. */
   onLink(listener: (link: Link) => void): Unsubscribe

@@ -46,7 +46,8 @@ export const browserPlatform: Platform = {
     return openBrowserPeerStore(invite)
   },
   openChunkDisk: idbDisk(),
-  async createTransport(invite) {
+  async createTransport(invite, listen) {
+    if (listen !== 'auto' && listen !== 'none') refuse('listen', "'auto' or 'none' in a browser", listen)
     return createBrowserTransport({ signalling: signallingOf(invite), room: invite.room })
   },
 }

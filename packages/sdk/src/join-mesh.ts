@@ -28,7 +28,7 @@ export async function openRoomMesh(
   let transport: Transport | null = null
   let room: Room | null = null
   try {
-    transport = await platform.createTransport(invite)
+    transport = await platform.createTransport(invite, options.listen ?? 'auto')
     if (wrapTransport !== undefined) transport = wrapTransport(transport)
     room = await openRoom({
       invite,

@@ -6,7 +6,7 @@ import type { MeshOptions } from './types.ts'
 /** More workers than this help no machine and hurt the room. */
 export const workersMax = 256
 const nameLengthMax = 100
-const known = new Set(['name', 'workers', 'gpu', 'defaults', 'storage', 'signal', 'wrapTransport'])
+const known = new Set(['name', 'workers', 'gpu', 'defaults', 'storage', 'listen', 'signal', 'wrapTransport'])
 
 /** @throws ShoalError `E_OPTION` */
 export function refuse(name: string, desired: string, actual: unknown): never {
@@ -25,7 +25,7 @@ export function checkMeshOptions(options: MeshOptions): void {
   for (const name of Object.keys(options)) {
     if (!known.has(name)) refuse(name, `one of ${[...known].join(', ')}`, 'not known')
   }
-  const { name, workers, gpu, defaults, storage, signal, wrapTransport } = options
+  const { name, workers, gpu, defaults, storage, listen, signal, wrapTransport } = options
   if (name !== undefined && (typeof name !== 'string' || name.trim() === '' || name.length > nameLengthMax))
     refuse('name', `a text of 1 to ${nameLengthMax} characters`, name)
   if (workers !== undefined) checkWorkers(workers)
@@ -34,6 +34,8 @@ export function checkMeshOptions(options: MeshOptions): void {
   if (defaults !== undefined) checkTaskOptions(defaults)
   if (storage !== undefined && (typeof storage !== 'string' || storage === ''))
     refuse('storage', "'auto', 'memory', 'idb' or a folder", storage)
+  if (listen !== undefined && (typeof listen !== 'string' || listen === ''))
+    refuse('listen', "'auto', 'none' or an IP address", listen)
   if (signal !== undefined && typeof signal?.addEventListener !== 'function')
     refuse('signal', 'an AbortSignal', signal)
   if (wrapTransport !== undefined && typeof wrapTransport !== 'function')

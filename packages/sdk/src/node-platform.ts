@@ -30,9 +30,10 @@ export const nodePlatform: Platform = {
     const { fileDisk } = await import('@shoal/mesh/node')
     return fileDisk()()
   },
-  async createTransport(invite) {
+  async createTransport(invite, listen) {
     const { createNodeTransport } = await import('@shoal/mesh/node')
     const signalling = signallingOf(invite)
-    return createNodeTransport({ signalling, room: invite.room, loopback: signalling.host === '127.0.0.1' })
+    const loopback = signalling.host === '127.0.0.1'
+    return createNodeTransport({ signalling, room: invite.room, loopback, listen })
   },
 }

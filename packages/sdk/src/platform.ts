@@ -24,6 +24,10 @@ export interface Platform {
   openStore(invite: Invite, storage: string): Promise<PeerStore | null>
   /** Where chunks go for which there is no room in memory. */
   readonly openChunkDisk: OpenDisk
-  /** The way to the peers of the room that `invite` names. */
-  createTransport(invite: Invite): Promise<Transport>
+  /**
+   * The way to the peers of the room that `invite` names.
+   * @param listen of the mesh options
+   * @throws ShoalError `E_OPTION` when the platform cannot listen there
+   */
+  createTransport(invite: Invite, listen: string): Promise<Transport>
 }

@@ -23,6 +23,12 @@ export interface MeshOptions {
    * `'memory'` on Node. A local mesh keeps nothing.
    */
   readonly storage?: 'auto' | 'memory' | 'idb' | (string & {})
+  /**
+   * Node only: the address on which other Node peers may open TCP lines to this one, which are faster than WebRTC:
+   * an IP address, `'0.0.0.0'` for all of this machine, or `'none'`, to open lines to others only. Default `'auto'`:
+   * the own address in the network where the room's host is, if that is loopback or of a private range.
+   */
+  readonly listen?: 'auto' | 'none' | (string & {})
   /** Ends the joining with the signal's reason. */
   readonly signal?: AbortSignal
   /**

@@ -299,6 +299,7 @@ class PeerTable implements Peers {
     session.sendPeers(this.#hints(remote))
     if (isNew) this.#introduce(remote, address)
     this.#options.hooks.onReach(remote.peer)
+    pipe.link.trust?.()
     pipe.release()
   }
 

@@ -152,6 +152,7 @@ function wrapLink(link: Link, weather: Weather): Link {
     onMessage: events.onMessage,
     onDrain: events.onDrain,
     onClose: events.onClose,
+    trust: () => link.trust?.(),
     close() {
       if (!events.close('closed-here')) return
       outgoing.delay(0, () => link.close())

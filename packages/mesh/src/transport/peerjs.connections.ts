@@ -3,7 +3,7 @@ import type { DataConnection } from 'peerjs'
 import { INBOUND_PENDING_MAX } from './limits.ts'
 import type { PendingLink } from './peerjs.link.ts'
 import { followConnection } from './peerjs.link.ts'
-import type { OnRefused } from './peerjs.types.ts'
+import type { Base, OnRefused } from './peerjs.types.ts'
 
 /** Every connection of a transport, from its first moment to its native end. */
 export interface Connections {
@@ -18,15 +18,19 @@ export interface Connections {
   hangUp(): void
 }
 
+/** Gives what users see of a link. */
+export type Wrap = (base: Base, isDialler: boolean, metadata: unknown) => Link
+
 export function createConnections(
   dialTimeoutMs: number,
   onLink: (link: Link) => void,
   onRefused: OnRefused,
+  wrap: Wrap,
 ): Connections {
   const pending = new Set<PendingLink>()
   const connections = new Set<PendingLink>()
   let isClosed = false
-  const follow = (connection: DataConnection, channel: LinkChannel, timeoutMs: number): Promise<Link> => {
+  const follow = (connection: DataConnection, channel: LinkChannel, timeoutMs: number): Promise<Base> => {
     const link = followConnection(connection, channel, timeoutMs, onRefused)
     pending.add(link)
     connections.add(link)
@@ -42,7 +46,9 @@ export function createConnections(
       if (address === undefined || address === link.remoteAddress) link.fail(reason)
   }
   return {
-    follow,
+    async follow(connection, channel, timeoutMs) {
+      return wrap(await follow(connection, channel, timeoutMs), true, connection.metadata)
+    },
     accept(connection) {
       if (isClosed || pending.size >= INBOUND_PENDING_MAX) {
         onRefused('E_LIMIT', `Cannot take a dial as ${pending.size} others are pending`, connection.peer)
@@ -50,7 +56,10 @@ export function createConnections(
         return
       }
       // A dial that failed is the dialler's business.
-      follow(connection, connection.label as LinkChannel, dialTimeoutMs).then(onLink, () => {})
+      follow(connection, connection.label as LinkChannel, dialTimeoutMs).then(
+        (link) => onLink(wrap(link, false, connection.metadata)),
+        () => {},
+      )
     },
     fail,
     async close() {

@@ -4,14 +4,14 @@ import { DRAIN_POLL_MS, LINGER_MS, LOW_WATERMARK_BYTES, MESSAGE_BYTES_MAX } from
 import { dialError, tooLarge } from './link.errors.ts'
 import type { LinkEvents } from './listeners.ts'
 import { createLinkEvents } from './listeners.ts'
-import type { OnRefused } from './peerjs.types.ts'
+import type { Base, OnRefused } from './peerjs.types.ts'
 
 /** A connection on its way to a link. */
 export interface PendingLink {
   readonly remoteAddress: string
   readonly channel: LinkChannel
   /** Rejects with `E_DIAL`. */
-  readonly opened: Promise<Link>
+  readonly opened: Promise<Base>
   fail(reason: string): void
   /** Closes now, without waiting for what is queued. */
   hangUp(): void
@@ -32,7 +32,8 @@ export function followConnection(
   )
   const native = connection.peerConnection
   const gone = settled()
-  const opening = settled<Link>()
+  const opening = settled<Base>()
+  let onText: ((text: string) => void) | null = null
   let isOpen = false
   let isLost = false
   // Handled by whoever waits; nobody may.
@@ -66,6 +67,7 @@ export function followConnection(
     },
   }
   connection.on('data', (data) => {
+    if (typeof data === 'string' && onText !== null) return onText(data)
     const message = asBytes(data)
     if (message === null)
       return onRefused(
@@ -96,7 +98,7 @@ export function followConnection(
     isOpen = true
     // A second data channel would take the place of the first inside PeerJS.
     native.ondatachannel = (event) => event.channel.close()
-    opening.resolve(createLink(connection, channel, events, end, hangUp))
+    opening.resolve(createLink(connection, channel, events, end, hangUp, (listener) => (onText = listener)))
   }
   connection.on('open', () => {
     native.addEventListener('signalingstatechange', present)
@@ -111,7 +113,8 @@ function createLink(
   events: LinkEvents,
   end: (reason: CloseReason) => void,
   hangUp: () => void,
-): Link {
+  onText: Base['onText'],
+): Base {
   const data = connection.dataChannel
   const binding = fingerprints(connection.peerConnection)
   const queued = (): number => (data.readyState === 'open' ? data.bufferedAmount : 0)
@@ -136,19 +139,28 @@ function createLink(
     send(message) {
       if (message.byteLength > MESSAGE_BYTES_MAX) throw tooLarge(message.byteLength)
       if (events.isClosed) return
-      try {
-        data.send(message as Uint8Array<ArrayBuffer>)
-      } catch {
-        return end('lost')
-      }
+      sendOr(data, message as Uint8Array<ArrayBuffer>, () => end('lost'))
       if (poll === undefined && queued() > LOW_WATERMARK_BYTES) poll = setInterval(checkDrain, DRAIN_POLL_MS)
     },
+    sendText(text) {
+      if (!events.isClosed) sendOr(data, text, () => end('lost'))
+    },
+    onText,
     onMessage: events.onMessage,
     onDrain: events.onDrain,
     onClose: events.onClose,
     close() {
       if (events.close('closed-here')) linger(queued, hangUp)
     },
+  }
+}
+
+function sendOr(data: RTCDataChannel, message: string | Uint8Array<ArrayBuffer>, onFailed: () => void): void {
+  try {
+    if (typeof message === 'string') data.send(message)
+    else data.send(message)
+  } catch {
+    onFailed()
   }
 }
 

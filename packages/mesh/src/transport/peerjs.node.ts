@@ -1,9 +1,12 @@
 import { createRequire } from 'node:module'
+import { isIP } from 'node:net'
+import { ShoalError, type Unsubscribe } from '@shoal/scheduler'
 import { cleanup } from 'node-datachannel'
 import * as polyfill from 'node-datachannel/polyfill'
 import { WebSocket as NodeWebSocket } from 'ws'
 import { createPeerJsTransport, extended } from './peerjs.ts'
 import type { PeerJs, PeerJsTransport, PeerJsTransportOptions } from './peerjs.types.ts'
+import { createLines } from './tcp/lines.ts'
 
 /** Candidates that may wait for their session description; ours have under 20. */
 const QUEUED_CANDIDATES_MAX = 100
@@ -89,12 +92,27 @@ export function loadPeerJs(): PeerJs {
   return loaded
 }
 
+/** How a Node process reaches a room. */
+export interface NodeTransportOptions extends PeerJsTransportOptions {
+  /**
+   * The address on which other Node peers may open TCP lines to this one, which are faster than WebRTC: an IP
+   * address, `'0.0.0.0'` for all of this machine, or `'none'`, to open lines to others only. Default `'auto'`: the own
+   * address in the network where the signalling server is, if that is loopback or of a private range, else `'none'`.
+   * Only who has passed the room's handshake learns the port and the key.
+   */
+  readonly listen?: 'auto' | 'none' | (string & {})
+}
+
 /**
- * The WebRTC transport of a Node process.
- * @throws ShoalError `E_OPTION` when `options.room` is no room name
+ * The transport of a Node process: WebRTC to everybody, and TCP lines to other Node processes where they can reach
+ * each other.
+ * @throws ShoalError `E_OPTION` when `options.room` is no room name, or `options.listen` no address
  */
-export function createNodeTransport(options: PeerJsTransportOptions): PeerJsTransport {
-  const transport = createPeerJsTransport(options, loadPeerJs)
+export function createNodeTransport(options: NodeTransportOptions): PeerJsTransport {
+  const { signalling, loopback: isLoopback = false, listen = 'auto', onRefused = () => {} } = options
+  if (listen !== 'auto' && listen !== 'none' && isIP(listen) === 0) throw listenError(listen)
+  const lines = createLines({ signalling, isLoopback, listen, onRefused })
+  const transport = createPeerJsTransport(options, loadPeerJs, lines)
   openTransports += 1
   let closing: Promise<void> | null = null
   const close = async (): Promise<void> => {
@@ -104,9 +122,38 @@ export function createNodeTransport(options: PeerJsTransportOptions): PeerJsTran
     if (openTransports === 0) cleanup()
   }
   return extended(transport, {
+    onLink: both(transport.onLink, lines.onLink),
+    onGone: both(transport.onGone, lines.onGone),
+    async dial(address, channel) {
+      const line = channel === 'bulk' && closing === null ? lines.dialBulk(address) : null
+      // Where a line fails after all, WebRTC does it.
+      return (await line?.catch(() => null)) ?? transport.dial(address, channel)
+    },
     close() {
+      lines.close()
       closing ??= close()
       return closing
     },
+    hangUp() {
+      lines.close()
+      transport.hangUp()
+    },
   })
+}
+
+function listenError(listen: string): ShoalError {
+  const text = `Cannot join as option "listen" must be 'auto', 'none' or an IP address: current value is ${listen}`
+  return new ShoalError('E_OPTION', text, { data: { option: 'listen' } })
+}
+
+function both<A>(
+  first: (listener: (given: A) => void) => Unsubscribe,
+  second: (listener: (given: A) => void) => Unsubscribe,
+): (listener: (given: A) => void) => Unsubscribe {
+  return (listener) => {
+    const stops = [first(listener), second(listener)]
+    return () => {
+      for (const stop of stops) stop()
+    }
+  }
 }

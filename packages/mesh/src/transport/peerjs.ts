@@ -4,9 +4,15 @@ import { createSystemClock, createSystemRng } from './clock.ts'
 import { DIAL_TIMEOUT_MS } from './limits.ts'
 import { dialError } from './link.errors.ts'
 import { createListeners } from './listeners.ts'
-import { createConnections } from './peerjs.connections.ts'
+import { createConnections, type Wrap } from './peerjs.connections.ts'
 import { openPeerSession } from './peerjs.session.ts'
-import type { LoadPeerJs, OnRefused, PeerJsTransport, PeerJsTransportOptions } from './peerjs.types.ts'
+import type {
+  LoadPeerJs,
+  OnRefused,
+  PeerJsTransport,
+  PeerJsTransportOptions,
+  Wrapping,
+} from './peerjs.types.ts'
 import { createArrivals, createPresence } from './presence.ts'
 
 /** A process that exits sooner takes its goodbye with it. */
@@ -17,7 +23,11 @@ const SETTLE_MS = 120
  * Gives at once; until the signalling server answers, `isOnline` is `false` and dials wait.
  * @throws ShoalError `E_OPTION` when `options.room` is no room name
  */
-export function createPeerJsTransport(options: PeerJsTransportOptions, load: LoadPeerJs): PeerJsTransport {
+export function createPeerJsTransport(
+  options: PeerJsTransportOptions,
+  load: LoadPeerJs,
+  wrapping?: Wrapping,
+): PeerJsTransport {
   const { room, signalling, dialTimeoutMs = DIAL_TIMEOUT_MS, clock = createSystemClock() } = options
   const onRefused: OnRefused = options.onRefused ?? (() => {})
   const address = createAddress(room)
@@ -26,7 +36,8 @@ export function createPeerJsTransport(options: PeerJsTransportOptions, load: Loa
   const onlines = createListeners<[boolean]>(report)
   const presence = createPresence(report)
   const arrivals = createArrivals(report)
-  const connections = createConnections(dialTimeoutMs, arrivals.add, onRefused)
+  const wrap: Wrap = (base, ...dial) => wrapping?.wrap(base, address, ...dial) ?? base
+  const connections = createConnections(dialTimeoutMs, arrivals.add, onRefused, wrap)
   const gate = createGate(clock)
   let closing: Promise<void> | null = null
 
@@ -35,11 +46,7 @@ export function createPeerJsTransport(options: PeerJsTransportOptions, load: Loa
     address,
     room,
     signalling,
-    // `bindAddress` is no standard member: node-datachannel reads it, browsers ignore it.
-    rtc: {
-      iceServers: [...(options.iceServers ?? [])],
-      ...(options.loopback && { bindAddress: '127.0.0.1' }),
-    },
+    rtc: rtcOf(options),
     clock,
     rng: options.rng ?? createSystemRng(),
     onOnline(isOnline) {
@@ -72,7 +79,7 @@ export function createPeerJsTransport(options: PeerJsTransportOptions, load: Loa
     if (closing !== null) throw dialError(remote, channel, 'the transport is closed')
     if (session.online === null)
       throw dialError(remote, channel, `signalling is away: ${session.offlineReason}`)
-    const form = { serialization: 'raw', reliable: true, label: channel }
+    const form = { serialization: 'raw', reliable: true, label: channel, metadata: wrapping?.metadata }
     const connection = session.online.connect(remote, form)
     return connections.follow(connection, channel, Math.max(1, Math.ceil(untilMs - clock.now())))
   }
@@ -101,11 +108,13 @@ export function createPeerJsTransport(options: PeerJsTransportOptions, load: Loa
   }
 }
 
+function rtcOf({ iceServers = [], loopback }: PeerJsTransportOptions): RTCConfiguration {
+  // `bindAddress` is no standard member: node-datachannel reads it, browsers ignore it.
+  return { iceServers: [...iceServers], ...(loopback && { bindAddress: '127.0.0.1' }) }
+}
+
 /** `transport` with some members of its own; its properties stay live. */
-export function extended(
-  transport: PeerJsTransport,
-  members: Pick<PeerJsTransport, 'close'>,
-): PeerJsTransport {
+export function extended(transport: PeerJsTransport, members: Partial<PeerJsTransport>): PeerJsTransport {
   return Object.create(transport, Object.getOwnPropertyDescriptors(members)) as PeerJsTransport
 }
 

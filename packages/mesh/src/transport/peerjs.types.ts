@@ -1,4 +1,4 @@
-import type { Clock, Rng, Transport } from '@shoal/scheduler'
+import type { Clock, Link, Rng, Transport } from '@shoal/scheduler'
 import type { Peer, PeerJSOption } from 'peerjs'
 
 /** What this folder uses of the PeerJS library. */
@@ -11,6 +11,21 @@ export type LoadPeerJs = () => PeerJs
 
 /** Something was refused on the way in; the peer goes on. */
 export type OnRefused = (code: string, message: string, from: string) => void
+
+/** A link that carries text beside its messages, in order with them: what one end's transport tells the other's. */
+export interface Base extends Link {
+  sendText(text: string): void
+  /** At most one listener. Without one, text is refused. */
+  onText(listener: (text: string) => void): void
+}
+
+/** What a platform adds to links. */
+export interface Wrapping {
+  /** Travels with each dial. */
+  readonly metadata: unknown
+  /** Gives the link that users see; `theirs` is the metadata of who dialled. */
+  wrap(base: Base, own: string, isDialler: boolean, theirs: unknown): Link
+}
 
 /** Where a PeerJS-compatible signalling server listens. */
 export interface SignallingAddress {

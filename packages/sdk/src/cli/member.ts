@@ -12,13 +12,22 @@ const joinTimeoutMs = 15_000
 export const memberFlags: Readonly<Record<string, Flag>> = {
   name: { type: 'string', help: 'name that the others see' },
   workers: { type: 'string', help: 'workers to lend (default: processors - 1; 0 lends nothing)' },
+  listen: {
+    type: 'string',
+    help: "address for fast lines from other Node peers, or none (default: that in the room's network, if private)",
+  },
 }
 
 /** The mesh options that those flags say. */
 export function meshOptions(args: Arguments): MeshOptions {
   const name = args.text('name')
   const workers = args.integer('workers', 0, 256)
-  return { ...(name === undefined ? {} : { name }), ...(workers === undefined ? {} : { workers }) }
+  const listen = args.text('listen')
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(workers === undefined ? {} : { workers }),
+    ...(listen === undefined ? {} : { listen }),
+  }
 }
 
 /**
