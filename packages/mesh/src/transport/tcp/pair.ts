@@ -60,7 +60,8 @@ class LinkedPair implements Pair {
   /** Whether this end calls again when a line breaks. */
   #isCaller = false
   #hasPassed = false
-  #canCall = true
+  /** When the next bulk link may try to be a line, by `performance.now()`. */
+  #bulkFrom = 0
   #bulkCount = 0
   #pauseMs: number = againMs.first
   #calledAt = 0
@@ -84,13 +85,14 @@ class LinkedPair implements Pair {
 
   dialBulk(): Promise<Link> | null {
     const theirs = this.#callable()
-    if (!this.link.isFast || theirs === null || theirs.hosts.length === 0 || !this.#canCall) return null
+    const isKnown = this.link.nextLine > 1 && theirs !== null && theirs.hosts.length > 0
+    if (!isKnown || performance.now() < this.#bulkFrom) return null
     const { report } = this.#options
     return callDoor(theirs, { channel: 'bulk', line: 0 }, callTimeoutMs).then(
       (stream) => createBulkLink(this.link.remoteAddress, stream, report),
       (error: unknown) => {
-        // Behind a wall: the other end can call here, not the other way round.
-        this.#canCall = false
+        // Perhaps there is a wall: the other end can call here, not the other way round.
+        this.#bulkFrom = performance.now() + againMs.max
         throw error
       },
     )
@@ -179,7 +181,7 @@ class LinkedPair implements Pair {
     if (!this.#hasPassed) {
       this.#hasPassed = true
       this.#isCaller = false
-      this.#canCall = false
+      this.#bulkFrom = Number.POSITIVE_INFINITY
       if (this.#options.isFirst) this.#say({ type: 'call' })
     } else if (this.#isCaller) this.#callLater()
   }
