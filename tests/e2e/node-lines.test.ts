@@ -49,7 +49,7 @@ async function hasLine(): Promise<void> {
 const double = operation('double', (x: number) => x * 2)
 const filled = operation('filled', (bytes: number, value: number) => new Uint8Array(bytes).fill(value))
 
-test('[WP10] tasks go over a line, and cutting it in the middle, 3 times, loses none', async () => {
+test('[WP11] tasks go over a line, and cutting it in the middle, 3 times, loses none', async () => {
   const mesh = await pair()
   const count = 3_000
   let done = 0
@@ -68,7 +68,7 @@ test('[WP10] tasks go over a line, and cutting it in the middle, 3 times, loses 
   await hasLine()
 }, 60_000)
 
-test('[WP9] a chunk goes over a line of its own, and goes on when that is cut', async () => {
+test('[WP10] a chunk goes over a line of its own, and goes on when that is cut', async () => {
   const mesh = await pair()
   const sizeBytes = 64 * 2 ** 20
   const before = readBytes()

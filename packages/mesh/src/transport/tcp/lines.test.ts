@@ -96,7 +96,7 @@ function numbered(number: number, sizeBytes = 4): Uint8Array {
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, number) => number)
 
-describe('[WP9] a control link', () => {
+describe('[WP10] [WP11] a control link', () => {
   test('takes to a line only when both ends trust each other, and says nothing of one before', async () => {
     const [first, second] = [join(), join()]
     const [near, far] = await linked(first, second)
@@ -201,7 +201,7 @@ describe('[WP9] a control link', () => {
   })
 })
 
-describe('[WP2] [WP9] what a peer says of its lines', () => {
+describe('[WP2] [WP10] what a peer says of its lines', () => {
   const offer = { type: 'offer', id: 'ab'.repeat(16), key: 'cd'.repeat(32), hosts: ['127.0.0.1'], port: 9 }
 
   /** A peer that says what it likes, and one that listens. */
@@ -263,7 +263,7 @@ describe('[WP2] [WP9] what a peer says of its lines', () => {
   })
 })
 
-describe('[WP9] a door', () => {
+describe('[WP10] a door', () => {
   /** Its port, and the link with a line through it. The first peer is the one that listens. */
   async function opened(): Promise<{ readonly port: number; readonly links: readonly [Link, Link] }> {
     const links = await linked(join(), join({ listen: 'none' }))
@@ -351,7 +351,7 @@ describe('[WP9] a door', () => {
 const [lan] = hostsOf('0.0.0.0')
 
 // Without another interface than loopback there is nothing to encrypt for.
-test.skipIf(lan === undefined)('[WP9] beyond loopback lines are TLS, and work the same', async () => {
+test.skipIf(lan === undefined)('[WP10] beyond loopback lines are TLS, and work the same', async () => {
   const [first, second] = [join({ listen: lan ?? 'none' }), join({ listen: 'none' })]
   const [near, far] = await linked(first, second)
   await bothFast(near, far)
