@@ -210,6 +210,24 @@ describe('mesh.service()', () => {
     expect([await kept.add(1), await bare.add(1)]).toEqual([7, 6])
   })
 
+  test('[69] a service whose worker dies again and again ends, and its callers hear why', async () => {
+    const mesh = await ownMesh()
+    class Bomb {
+      constructor() {
+        setTimeout(() => process.exit(1))
+      }
+      never(): Promise<void> {
+        return new Promise(() => {})
+      }
+    }
+    const ended = new Promise((resolve) => mesh.on('service-ended', ({ reason }) => resolve(reason)))
+    const bomb = await mesh.service(Bomb, [])
+    expect(await ended).toBe('crashing')
+    await expect(bomb.never().fetch()).rejects.toMatchObject({ code: 'E_SERVICE_CRASH_LOOP' })
+    const counter = await mesh.service(Counter, [5])
+    expect(await counter.add(1)).toBe(6)
+  })
+
   test('closing the mesh ends what waits', async () => {
     const mesh = await ownMesh()
     const slow = await mesh.service(() => ({ wait: () => new Promise<void>(() => {}) }), [])

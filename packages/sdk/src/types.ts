@@ -211,11 +211,11 @@ export interface MeshEvents {
     readonly host: string
     readonly epoch: number
   }
-  /** `deleted`: by somebody. `lost`: nobody alive has its state. */
+  /** `deleted`: by somebody. `lost`: nobody alive has its state. `crashing`: its instances died in a row. */
   'service-ended': {
     readonly service: string
     readonly name: string | null
-    readonly reason: 'deleted' | 'lost'
+    readonly reason: 'deleted' | 'lost' | 'crashing'
   }
   starved: { readonly job: string; readonly scope: string; readonly waiting: number }
   health: MeshHealth

@@ -14,14 +14,15 @@ const files = {
   tasks: 'tests/contract/bad-input/tasks.test.ts',
   chunks: 'packages/mesh/src/chunks/transfers.test.ts',
   kernels: 'tests/support/gpu-host-contract.ts',
+  services: 'packages/sdk/src/service.test.ts',
 } as const
 
 type Where = keyof typeof files
 
 /**
  * All bad input that Shoal promises to refuse with a code, to outlive, and to follow with good work. Row 21
- * (a compressed frame that inflates), 60, 70, 71 and 73 are about parts that do not exist yet; 68 and 69 (services) are
- * held by no table yet. 67 (a negative count) cannot arise: who holds a chunk is a set of peers.
+ * (a compressed frame that inflates), 60, 70, 71 and 73 are about parts that do not exist yet. 68 (a call with an old
+ * epoch) cannot arise: calls name no epoch, and who is not host says who is (SV15). 67 (a negative count) cannot arise: who holds a chunk is a set of peers.
  */
 const rows: readonly (readonly [row: number, what: string, code: string, where: Where])[] = [
   [1, 'an empty frame', 'E_FRAME', 'frames'],
@@ -88,6 +89,7 @@ const rows: readonly (readonly [row: number, what: string, code: string, where: 
   [64, 'a kernel that does not end', 'E_GPU_TIMEOUT', 'kernels'],
   [65, 'a request for a chunk that is not its sender’s to ask', 'E_CHUNK_REF', 'chunks'],
   [66, 'bytes of a chunk that do not match', 'E_HASH', 'chunks'],
+  [69, 'a service that crashes again and again', 'E_SERVICE_CRASH_LOOP', 'services'],
   [72, 'no processor in scope', 'E_NO_PROCESSOR', 'scheduler'],
 ]
 

@@ -65,7 +65,7 @@ const typeOf: ReadonlyMap<unknown, ServiceMessage['type']> = new Map(
 
 const durabilities = ['none', 'snapshot', 'journal'] as const
 const consistencies = ['available', 'strict'] as const
-const endings = ['deleted', 'lost'] as const
+const endings = ['deleted', 'lost', 'crashing'] as const
 const refusals = ['missing', 'paused'] as const
 const vetoes = ['promised', 'restarted'] as const
 

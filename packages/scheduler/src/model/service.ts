@@ -38,8 +38,8 @@ export interface Voter {
   readonly epoch: number
 }
 
-/** Why a service is no more. */
-export type ServiceEnd = 'deleted' | 'lost'
+/** Why a service is no more. `crashing`: its instances died again and again. */
+export type ServiceEnd = 'deleted' | 'lost' | 'crashing'
 
 /** Who hosts a service since `epoch`, who holds its state besides, and who decides what follows. */
 export interface ServiceClaim {

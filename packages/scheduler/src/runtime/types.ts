@@ -104,7 +104,7 @@ export interface RuntimeServices {
    */
   create(spec: ServiceSpec, done: (outcome: ServiceAnswer['outcome']) => void): void
   /**
-   * Calls a method. Failed with what it threw, or `E_SERVICE_DELETED`, `E_SERVICE_LOST`, `E_SERVICE_RESTARTED`,
+   * Calls a method. Failed with what it threw, or `E_SERVICE_DELETED`, `E_SERVICE_LOST`, `E_SERVICE_CRASH_LOOP`, `E_SERVICE_RESTARTED`,
    * `E_WOULD_DEADLOCK`, `E_NO_SERVICE`.
    */
   call(

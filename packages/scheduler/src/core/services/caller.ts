@@ -226,6 +226,8 @@ function endError({ id, ended }: ServiceState): ErrorRecord | null {
   if (ended === null) return null
   if (ended === 'deleted')
     return errorRecord('E_SERVICE_DELETED', `Cannot reach service "${id}" as it was deleted`)
+  if (ended === 'crashing')
+    return errorRecord('E_SERVICE_CRASH_LOOP', `Cannot reach service "${id}" as its instances died in a row`)
   return errorRecord(
     'E_SERVICE_LOST',
     `Cannot reach service "${id}" as its state was lost with its host and follower`,

@@ -99,7 +99,7 @@ export function writeEnd(ctx: StepContext, service: ServiceState, epoch: number,
 export function learnEnd(ctx: StepContext, service: ServiceState, epoch: number, reason: ServiceEnd): void {
   if (epoch <= service.endedEpoch || (service.claim !== null && service.claim.epoch > epoch)) return
   const { state } = ctx
-  if (service.hosted?.isActing === true && service.claim?.end === null && reason === 'lost') {
+  if (service.hosted?.isActing === true && service.claim?.end === null && reason !== 'deleted') {
     service.hosted.isDoubted = true
     armTick(ctx, service, state.now)
     return

@@ -24,6 +24,10 @@ import {
   type Session,
 } from './state.ts'
 
+/** Instances that may die in a row before the service is given up. */
+const deathsMax = 3
+/** An instance that had nothing to do for this long worked well. */
+const wellAfterMs = 5000
 /** Calls behind the last snapshot before another one is made where nobody keeps a copy. */
 const loneEvery = 64
 /** Callers that are remembered; beyond, the one that was silent longest is forgotten. */
@@ -66,6 +70,8 @@ export function createHosted(
     nextCopy: 1,
     snapshotAt: null,
     deaths: 0,
+    reached: 0,
+    quietSince: ctx.state.now,
     callsRun: 0,
   }
   for (const { caller, done, replies } of snapshot.callers) {
@@ -278,7 +284,10 @@ export function onRan(
     if (entry?.seq !== seq) continue
     hosted.running.shift()
     hosted.callsRun++
-    hosted.deaths = 0
+    hosted.quietSince = ctx.state.now
+    // A journal that is run again is no news.
+    if (seq > hosted.reached) hosted.deaths = 0
+    hosted.reached = Math.max(hosted.reached, seq)
     endCall(ctx, hosted, entry, outcome)
     endSkipped(ctx, service, hosted)
   }
@@ -377,17 +386,27 @@ export function takeSnapshot(hosted: Hosted, seq: number, state: ServiceSnapshot
 /**
  * The worker is gone. The call that it ran fails and is never run again, unless it ran well before; the others are run
  * again on the state that is left. Without durability all of them fail.
+ * @returns `false`: too many died in a row, nothing is run any more
  */
-export function onDied(ctx: StepContext, service: ServiceState, hosted: Hosted, cause: ErrorRecord): void {
-  ctx.state.services.byInstance.delete(hosted.instance)
-  hosted.deaths++
+export function onDied(ctx: StepContext, service: ServiceState, hosted: Hosted, cause: ErrorRecord): boolean {
+  const { now, services } = ctx.state
   hosted.snapshotAt = null
-  const guilty = hosted.running.peek()
+  const running = hosted.running.peek()
+  const guilty = running !== undefined && isAnswered(hosted, running) ? undefined : running
+  const wasWell = hosted.isOpen && running === undefined && now - hosted.quietSince >= wellAfterMs
+  // Without the guilty call the next instance gets further.
+  hosted.deaths = guilty !== undefined || wasWell ? 1 : hosted.deaths + 1
+  if (hosted.deaths > deathsMax && hosted.isActing) {
+    hosted.isOpen = false
+    return false
+  }
+  services.byInstance.delete(hosted.instance)
   if (hosted.spec.durability === 'none') failAll(ctx, hosted, cause)
-  else rewind(hosted, guilty !== undefined && isAnswered(hosted, guilty) ? undefined : guilty)
+  else rewind(hosted, guilty)
   openInstance(ctx, service, hosted)
   touch(ctx, service)
-  armTick(ctx, service, ctx.state.now)
+  armTick(ctx, service, now)
+  return true
 }
 
 function failAll(ctx: StepContext, hosted: Hosted, cause: ErrorRecord): void {

@@ -15,9 +15,6 @@ import * as watch from './watch.ts'
 export { onServiceRecord } from './claims.ts'
 export { leave as onLeaving, onPeerMet, onTick } from './watch.ts'
 
-/** Instances that die in a row without a call that ends before the service is given up. */
-const deathsMax = 3
-
 /** Requests of the local user. */
 export function onAsked(ctx: StepContext, requests: readonly ServiceRequest[]): void {
   for (const { request, service: id, action } of requests) {
@@ -57,8 +54,7 @@ export function onNews(ctx: StepContext, news: readonly ServiceNews[]): void {
         onSnapshot(ctx, service, hosted, one)
         break
       case 'died':
-        if (hosted.deaths < deathsMax || hosted.isOpen) onDied(ctx, service, hosted, one.error)
-        else giveUp(ctx, service)
+        if (!onDied(ctx, service, hosted, one.error)) startBid(ctx, service, 'crashing')
     }
   }
 }
@@ -72,18 +68,13 @@ function onOpened(
   const creation = ctx.state.services.creations.get(service.id)
   if (error !== null) {
     if (creation !== undefined) drop(ctx, creation.request, creation.spec, error)
-    else if (hosted.deaths < deathsMax) onDied(ctx, service, hosted, error)
-    else giveUp(ctx, service)
+    else if (!onDied(ctx, service, hosted, error)) startBid(ctx, service, 'crashing')
     return
   }
   hosted.isOpen = true
+  hosted.quietSince = ctx.state.now
   touch(ctx, service)
   if (creation !== undefined) found(ctx, service)
-}
-
-/** No instance can be made here: the state is as good as lost. */
-function giveUp(ctx: StepContext, service: ServiceState): void {
-  if (service.hosted?.isActing === true) startBid(ctx, service, 'lost')
 }
 
 function onSnapshot(

@@ -229,6 +229,16 @@ function room(...names: string[]) {
       settle()
       return member
     },
+    /** The worker of the instance here dies, whatever it does. */
+    killWorker: (name: string) => {
+      const member = find(name)
+      const { hosted } = member.state.services.services.get(id) ?? {}
+      if (hosted == null) return
+      member.instances.delete(hosted.instance)
+      const error = errorRecord('E_WORKER', 'died')
+      news(member, { type: 'died', instance: hosted.instance, error })
+      settle()
+    },
     state: (name: string) => {
       const member = find(name)
       const { hosted } = member.state.services.services.get(id) ?? {}
@@ -583,6 +593,32 @@ test('[SV9] the call that kills its worker fails alone and is never run again, n
   all.die('a')
   all.wait(2000)
   expect(all.state(follower)).toEqual([1, 2])
+})
+
+test('[SV9][69] instances that die four times in a row end the service, for everybody', () => {
+  const all = room('a', 'b', 'c')
+  all.create('a')
+  all.call('b', 1)
+  for (let death = 1; death <= 3; death++) all.killWorker('a')
+  expect(all.state('a')).toEqual([1])
+  all.killWorker('a')
+  const call = all.call('b', 2)
+  all.wait(2000)
+  expect(all.answer('b', call)).toBe('E_SERVICE_CRASH_LOOP')
+  expect(['a', 'b', 'c'].map((name) => all.find(name).notices.at(-1))).toEqual(Array(3).fill('crashing'))
+})
+
+test('[SV9] instances that die now and then, or whose calls get further, are opened again without end', () => {
+  const all = room('a', 'b')
+  all.create('a')
+  for (let death = 1; death <= 10; death++) {
+    all.killWorker('a')
+    if (death % 2 === 0) all.call('b', death)
+    else all.wait(5000)
+  }
+  for (let death = 1; death <= 10; death++) all.call('b', 0, 'die')
+  all.wait(2000)
+  expect(all.answer('b', all.call('b', 12))).toEqual([6, 10])
 })
 
 test('[SV10] a method that throws fails its call; the service lives on', () => {

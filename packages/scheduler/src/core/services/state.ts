@@ -115,8 +115,12 @@ export interface Hosted {
   nextCopy: number
   /** The snapshot that was asked for. */
   snapshotAt: number | null
-  /** Deaths of its instances since a call ended. */
+  /** Deaths of its instances since it got any further. */
   deaths: number
+  /** The last call that ever ended here. */
+  reached: number
+  /** When the instance was opened, or the last call ended. */
+  quietSince: number
   callsRun: number
 }
 
