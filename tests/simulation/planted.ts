@@ -1,11 +1,13 @@
-import type {
-  AttemptRef,
-  JobId,
-  Message,
-  Network,
-  RangeValues,
-  ReplicatedRecord,
-  RuntimeOptions,
+import {
+  type AttemptRef,
+  type JobId,
+  type Message,
+  type Network,
+  type OutcomeRecord,
+  PackedColumn,
+  type RangeValues,
+  type ReplicatedRecord,
+  type RuntimeOptions,
 } from '@shoal/scheduler'
 import type { SimMode, SimMutation } from '@shoal/scheduler/testing'
 
@@ -120,10 +122,10 @@ const swappedResults = sending((message) => {
 /** The values of a slice change places. */
 const turnedSlice: SimMutation = (options) => {
   const { host } = options
-  const turned = (values: RangeValues): RangeValues => ({
-    ...values,
-    at: (index) => values.at(values.count - 1 - index),
-  })
+  const turned = (values: RangeValues): RangeValues => {
+    const packed = Array.from({ length: values.count }, (_, index) => values.at(index).pack())
+    return new PackedColumn(packed.reverse(), false)
+  }
   const onEnded: typeof host.onEnded = (listener) =>
     host.onEnded((ended) =>
       listener(
@@ -135,6 +137,32 @@ const turnedSlice: SimMutation = (options) => {
       ),
     )
   return { ...options, host: { ...host, onEnded } }
+}
+
+/** Changes what is written down of a slice that ended well. */
+function writingSlices(
+  change: (record: OutcomeRecord, count: number, values: RangeValues) => readonly OutcomeRecord[],
+): SimMutation {
+  return writing((record) => {
+    if (record.type !== 'outcomes') return [record]
+    const outcomes = record.outcomes.flatMap((one) => {
+      const { count = 1, outcome } = one
+      return count === 1 || outcome.status !== 'done'
+        ? [one]
+        : change(one, count, outcome.value as RangeValues)
+    })
+    return outcomes.length === 0 ? [] : [{ ...record, outcomes }]
+  })
+}
+
+/** A part of a slice's record. */
+function partOf(record: OutcomeRecord, values: RangeValues, from: number, to: number): OutcomeRecord {
+  const value = to - from === 1 ? values.at(from) : values.slice(from, to)
+  return {
+    no: record.no + from,
+    count: to - from,
+    outcome: { ...record.outcome, value } as typeof record.outcome,
+  }
 }
 
 const deafToDeath: SimMutation = (options) =>
@@ -194,6 +222,37 @@ export const plantedBugs: readonly PlantedBug[] = [
   { name: 'started task given back', mode: 'liveness', mutate: startedTaskGivenBack },
   { name: 'results of two tasks exchanged', mode: 'safety', mutate: swappedResults },
   { name: 'values of a slice exchanged', mode: 'safety', mutate: turnedSlice },
+  {
+    name: 'the second half of a slice is not written down',
+    mode: 'liveness',
+    mutate: writingSlices((record, count, values) => [partOf(record, values, 0, Math.ceil(count / 2))]),
+  },
+  {
+    name: 'the second half of a slice is counted twice',
+    mode: 'safety',
+    mutate: writingSlices((record, count, values) => [
+      record,
+      partOf(record, values, Math.floor(count / 2), count),
+    ]),
+  },
+  {
+    name: 'the second half of a range is lost on its way to a member',
+    mode: 'liveness',
+    mutate: reading((record) => {
+      if (record.type !== 'range') return record
+      const { range } = record
+      return { ...record, range: { ...range, items: range.items.slice(0, Math.ceil(range.items.count / 2)) } }
+    }),
+  },
+  {
+    name: 'an adopted slice is taken for its first task',
+    mode: 'liveness',
+    mutate: sending((message) =>
+      message.type === 'holdings'
+        ? { ...message, running: message.running.map(({ count: _, ...one }) => one) }
+        : message,
+    ),
+  },
   {
     name: 'nobody hears that a job ended',
     mode: 'liveness',

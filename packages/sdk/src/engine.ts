@@ -1,19 +1,17 @@
 import {
-  type ChunkNeed,
   ChunkPayload,
   type Clock,
   type JobId,
-  type Need,
   nestedBase,
   type OperationStore,
   type Outcome,
   type Payload,
   type PeerRole,
   parseTaskId,
+  type RangeItems,
   type Runtime,
   type ServiceId,
   ShoalError,
-  type TaskOptionsRecord,
   type TaskRef,
   type TaskSpec,
   type TaskStatus,
@@ -25,10 +23,11 @@ import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
 import { type Operation, toOperation } from './operation.ts'
 import { closedReason } from './outcome.ts'
-import { isPlainTask, isRange } from './ranges.ts'
+import { isPlainTask, isRange, itemsOf, notPlain, rangeOf, rowOf, withNumbers } from './ranges.ts'
 import { endOfTurn } from './runtime-parts.ts'
 import { ServiceBook } from './service-book.ts'
 import { createSession, type Session } from './session.ts'
+import { numbers, specOf } from './specs.ts'
 import { TaskHandle } from './task.ts'
 import { GroupHandle } from './task-group.ts'
 import type { Chunk, MapOptions } from './types.ts'
@@ -36,9 +35,7 @@ import {
   errorToRecord,
   type HandleCodec,
   type HandleRef,
-  LiveItems,
   payloadValue,
-  type Row,
   registerHandleCodec,
 } from './values/index.ts'
 import type { ResolvedOptions, View } from './view.ts'
@@ -118,6 +115,7 @@ export class Engine implements BookKeeper {
       runtime: parts.runtime,
       chunks: this.chunks,
       clock: parts.clock,
+      itemsOf: (rows, isSingle) => itemsOf(rows, isSingle, parts.room !== null),
       openBook: (name) => this.#openBook(this.#newJobId(), name, true),
       closeBook: (book) => this.#dropIfIdle(book, true),
     })
@@ -149,19 +147,19 @@ export class Engine implements BookKeeper {
     const unsent = aborted === null ? early : cancelled(aborted)
     const { record } = options
     const isPlain =
-      this.#parts.room === null &&
-      unsent === null &&
-      needs.length + chunks.length === 0 &&
-      isPlainTask(operation, record, args)
-    const packed = isPlain ? null : (unsent ?? this.#pack(args))
+      unsent === null && needs.length + chunks.length === 0 && isPlainTask(operation, record, args)
+    const row = isPlain ? rowOf(args, this.#parts.room !== null) : notPlain
+    const packed = row === notPlain ? (unsent ?? this.#pack(args)) : null
     if (packed !== null && 'status' in packed) return this.#unsentTask(name, packed)
     this.#addOperation(operation)
     const book = this.#session.open()
     const no = this.#session.number()
     const handle = new TaskHandle<unknown>(book, no, name)
     book.add(handle)
-    if (packed === null) this.#session.submitPlain(no, operation.record.hash, record, args)
-    else this.#session.submit(specOf(no, operation, packed, needs, chunks, record))
+    if (packed === null) {
+      const isSingle = args.length === 1
+      this.#session.submitPlain({ no, operation: operation.record.hash, options: record, row, isSingle })
+    } else this.#session.submit(specOf(no, operation, packed, needs, chunks, record))
     options.signal?.add(handle)
     view.note(handle)
     return handle
@@ -179,8 +177,8 @@ export class Engine implements BookKeeper {
     this.#addOperation(operation)
     const aborted = options.signal?.reason() ?? null
     const row = items instanceof Float64Array ? items.slice() : [...items]
-    if (this.#parts.room === null && isRange(operation, options, row))
-      return this.#mapRange(view, operation, options, name, row)
+    const range = isRange(operation, options, row) ? rangeOf(row, this.#parts.room !== null) : null
+    if (range !== null) return this.#mapRange(view, operation, options, name, range)
     const specs: TaskSpec[] = []
     const ended: { index: number; outcome: Outcome }[] = []
     let total = 0
@@ -203,14 +201,14 @@ export class Engine implements BookKeeper {
     operation: AnyOperation,
     options: ResolvedOptions,
     name: string,
-    row: Row,
+    items: RangeItems,
   ): GroupHandle<unknown> {
     const book = this.#openBook(this.#newJobId(), name, true)
-    const group = new GroupHandle<unknown>(book, name, row.length)
+    const group = new GroupHandle<unknown>(book, name, items.count)
     book.follow(group)
     this.#session.flush()
     const { hash } = operation.record
-    const range = { first: 0, operation: hash, options: options.record, items: new LiveItems(row, true) }
+    const range = { first: 0, operation: hash, options: options.record, items }
     this.runtime.submitRange(book.id, name, range)
     this.runtime.seal(book.id)
     options.signal?.add(group)
@@ -433,7 +431,7 @@ export class Engine implements BookKeeper {
   #sliceSettled(ref: TaskRef, count: number, outcome: Outcome): void {
     const book = this.#books.get(ref.job)
     if (book === undefined) return
-    book.settleSlice(ref.no, count, outcome)
+    book.settleSlice(ref.no, count, withNumbers(outcome))
     this.#closeIfIdle(book)
   }
 
@@ -477,30 +475,9 @@ export class Engine implements BookKeeper {
   }
 }
 
-function specOf(
-  no: number,
-  operation: AnyOperation,
-  { payload, nested }: PackedArguments,
-  needs: readonly Need[],
-  linked: readonly ChunkNeed[],
-  options: TaskOptionsRecord,
-): TaskSpec {
-  const spec = { no, operation: operation.record.hash, args: payload, needs, options, parent: null }
-  if (linked.length === 0 && nested.length === 0) return spec
-  return { ...spec, chunks: [...linked, ...nested.map((chunk) => ({ index: -1, chunk }))] }
-}
-
 /** For packing only: which mesh reads the reference is not known there. */
 const packingCodec: HandleCodec = createHandleCodec((ref) => ref)
 
 function cancelled(reason: string): Outcome {
   return { status: 'cancelled', reason }
-}
-
-/** Members that were never sent get the numbers after those that were. */
-function numbers(total: number, ended: readonly { readonly index: number }[]): number[] {
-  const unsent = new Set(ended.map(({ index }) => index))
-  let sent = 0
-  let last = total - ended.length
-  return Array.from({ length: total }, (_, index) => (unsent.has(index) ? last++ : sent++))
 }

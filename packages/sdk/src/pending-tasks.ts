@@ -1,28 +1,30 @@
 import {
   noNeeds,
   type OperationHash,
+  type RangeItems,
   type Runtime,
   type TaskOptionsRecord,
   type TaskSpec,
 } from '@shoal/scheduler'
 import type { JobBook } from './job-book.ts'
-import { LiveItems, LivePayload } from './values/index.ts'
 
 /** Tasks in a row that differ in their numbers and arguments alone. */
 interface Run {
-  /** Of the first one. */
-  readonly spec: TaskSpec
+  readonly first: number
+  readonly operation: OperationHash
+  readonly options: TaskOptionsRecord
+  /** Each row is the only argument of its task, otherwise the list of its arguments. */
   readonly isSingle: boolean
   readonly rows: unknown[]
 }
 
-function canFollow(
-  { spec, rows }: Run,
-  no: number,
-  operation: OperationHash,
-  options: TaskOptionsRecord,
-): boolean {
-  return spec.operation === operation && spec.options === options && spec.no + rows.length === no
+export interface PlainTask {
+  readonly no: number
+  readonly operation: OperationHash
+  readonly options: TaskOptionsRecord
+  readonly row: unknown
+  /** The row is the only argument, otherwise the list of all. */
+  readonly isSingle: boolean
 }
 
 /** Tasks of one job that have not left. */
@@ -30,12 +32,16 @@ export interface PendingTasks {
   readonly isEmpty: boolean
   add(spec: TaskSpec): void
   /** A task that needs no record of its own: those in a row with one operation leave as one range. */
-  addPlain(no: number, operation: OperationHash, options: TaskOptionsRecord, args: readonly unknown[]): void
+  addPlain(task: PlainTask): void
   /** Hands all over, in their order. */
   flush(job: Pick<JobBook, 'id' | 'name'>): void
 }
 
-export function createPending(runtime: Pick<Runtime, 'submit' | 'submitRange'>): PendingTasks {
+/** @param itemsOf makes the items of a range from its rows */
+export function createPending(
+  runtime: Pick<Runtime, 'submit' | 'submitRange'>,
+  itemsOf: (rows: readonly unknown[], isSingle: boolean) => RangeItems,
+): PendingTasks {
   let pending: (TaskSpec | Run)[] = []
   let run: Run | null = null
   return {
@@ -46,15 +52,18 @@ export function createPending(runtime: Pick<Runtime, 'submit' | 'submitRange'>):
       run = null
       pending.push(spec)
     },
-    addPlain(no, operation, options, args) {
-      const isSingle = args.length === 1
-      const row = isSingle ? args[0] : args
-      if (run !== null && run.isSingle === isSingle && canFollow(run, no, operation, options)) {
+    addPlain({ no, operation, options, row, isSingle }) {
+      const canFollow =
+        run !== null &&
+        run.isSingle === isSingle &&
+        run.operation === operation &&
+        run.options === options &&
+        run.first + run.rows.length === no
+      if (run !== null && canFollow) {
         run.rows.push(row)
         return
       }
-      const spec = { no, operation, args: new LivePayload(args), needs: noNeeds, options, parent: null }
-      run = { spec, isSingle, rows: [row] }
+      run = { first: no, operation, options, isSingle, rows: [row] }
       pending.push(run)
     },
     flush({ id, name }) {
@@ -67,12 +76,16 @@ export function createPending(runtime: Pick<Runtime, 'submit' | 'submitRange'>):
         specs = []
       }
       for (const entry of given) {
-        if ('rows' in entry && entry.rows.length > 1) {
+        if (!('rows' in entry)) {
+          specs.push(entry)
+          continue
+        }
+        const { first, operation, options, rows } = entry
+        const items = itemsOf(rows, entry.isSingle)
+        if (rows.length > 1) {
           submitSpecs()
-          const { no: first, operation, options } = entry.spec
-          const items = new LiveItems(entry.rows, entry.isSingle)
           runtime.submitRange(id, name, { first, operation, options, items })
-        } else specs.push('rows' in entry ? entry.spec : entry)
+        } else specs.push({ no: first, operation, args: items.at(0), needs: noNeeds, options, parent: null })
       }
       submitSpecs()
     },

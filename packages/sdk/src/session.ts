@@ -1,8 +1,8 @@
-import type { Clock, OperationHash, Runtime, TaskOptionsRecord, TaskSpec } from '@shoal/scheduler'
+import type { Clock, RangeItems, Runtime, TaskSpec } from '@shoal/scheduler'
 import type { ChunkBook } from './chunk-book.ts'
 import type { JobBook } from './job-book.ts'
 import { atTurnEnd } from './microtask.ts'
-import { createPending } from './pending-tasks.ts'
+import { createPending, type PlainTask } from './pending-tasks.ts'
 
 /** A job takes this many single tasks before the next one opens: bounds what one document holds. */
 const sessionTasksMax = 10_000
@@ -18,12 +18,7 @@ export interface Session {
   /** Hands the task of that number over; it leaves at the end of the turn. */
   submit(spec: TaskSpec): void
   /** The same for a task that needs no record of its own: those in a row with one operation are one range. */
-  submitPlain(
-    no: number,
-    operation: OperationHash,
-    options: TaskOptionsRecord,
-    args: readonly unknown[],
-  ): void
+  submitPlain(task: PlainTask): void
   /** Everything that was spawned up to now leaves before what is submitted next. */
   flush(): void
   /** `true` while tasks may still be added to the book's job. */
@@ -38,18 +33,30 @@ export interface SessionParts {
   readonly runtime: Runtime
   readonly chunks: ChunkBook
   readonly clock: Clock
+  /** The items of a range of plain tasks. */
+  readonly itemsOf: (rows: readonly unknown[], isSingle: boolean) => RangeItems
   openBook(name: string): JobBook
   closeBook(book: JobBook): void
 }
 
 /** Numbers, batches and rolls the single tasks of one mesh. */
-export function createSession({ runtime, chunks, clock, openBook, closeBook }: SessionParts): Session {
+export function createSession({
+  runtime,
+  chunks,
+  clock,
+  itemsOf,
+  openBook,
+  closeBook,
+}: SessionParts): Session {
   let book: JobBook | null = null
   let count = 0
-  const pending = createPending({
-    submit: (id, name, specs) => chunks.submit(id, name, specs),
-    submitRange: (id, name, range) => chunks.after(id, () => runtime.submitRange(id, name, range)),
-  })
+  const pending = createPending(
+    {
+      submit: (id, name, specs) => chunks.submit(id, name, specs),
+      submitRange: (id, name, range) => chunks.after(id, () => runtime.submitRange(id, name, range)),
+    },
+    itemsOf,
+  )
   let isArmed = false
   let stopTimer: (() => void) | null = null
 
@@ -101,8 +108,8 @@ export function createSession({ runtime, chunks, clock, openBook, closeBook }: S
       pending.add(spec)
       arm()
     },
-    submitPlain(no, operation, options, args) {
-      pending.addPlain(no, operation, options, args)
+    submitPlain(task) {
+      pending.addPlain(task)
       arm()
     },
     flush,

@@ -1,14 +1,19 @@
 import {
+  columnMax,
   errorRecord,
   type JobId,
+  nestedBase,
   noNeeds,
   type OperationHash,
   type OperationRecord,
+  type Outcome,
   type OutcomeRecord,
+  PackedColumn,
   type ParentRef,
   type Payload,
   type PeerProfile,
   type ProcessorId,
+  type RangeSpec,
   ShoalError,
   type TaskOptionsRecord,
   type TaskSpec,
@@ -37,6 +42,7 @@ import {
   readOptions,
   readOutcome,
   readPayload,
+  readValues,
   writeNeeds,
   writeOptions,
   writeOutcome,
@@ -49,6 +55,7 @@ import {
  */
 const kindSpecs = 1
 const kindOperations = 2
+const kindRange = 3
 const rowsMax = 65_536
 const empty = new Uint8Array(0)
 
@@ -83,8 +90,26 @@ export function packOperations(operations: readonly OperationRecord[]): Uint8Arr
   return packKept([kindOperations, rows])
 }
 
+/** Packs a range: one entry, however many tasks it has. */
+export function packRange({ first, operation, options, items }: RangeSpec): Uint8Array {
+  return packKept([kindRange, first, operation, writeOptions(options), items.pack()])
+}
+
+/** Cuts a range so that each piece stays within the limits. */
+export function cutRange(range: RangeSpec, bytesMax: number): readonly RangeSpec[] {
+  const { first, items } = range
+  const isWhole = items.count <= columnMax && items.sizeBytes <= bytesMax
+  if (isWhole || items.count === 1) return [range]
+  const half = Math.ceil(items.count / 2)
+  return [
+    ...cutRange({ ...range, items: items.slice(0, half) }, bytesMax),
+    ...cutRange({ ...range, first: first + half, items: items.slice(half, items.count) }, bytesMax),
+  ]
+}
+
 /** What one entry of a job's `spec` array holds. */
 export type SpecBatch =
+  | { readonly type: 'range'; readonly range: RangeSpec }
   | { readonly type: 'specs'; readonly specs: readonly TaskSpec[] }
   | { readonly type: 'operations'; readonly operations: readonly OperationRecord[] }
 
@@ -98,7 +123,8 @@ export function unpackSpecBatch(bytes: Uint8Array, job: JobId): SpecBatch {
     const [, rows] = asTuple(batch, 2, 'a batch of operations')
     return { type: 'operations', operations: asList(rows, rowsMax, 'operations', readOperation) }
   }
-  if (kind !== kindSpecs) throw schemaError('the kind of a batch', '1 or 2', kind)
+  if (kind === kindRange) return { type: 'range', range: readRange(batch) }
+  if (kind !== kindSpecs) throw schemaError('the kind of a batch', '1 to 3', kind)
   const [, hashes, choices, bytesOfRows, extraList] = asTuple(batch, 5, 'a batch of specifications')
   const operations = asList(
     hashes,
@@ -126,6 +152,18 @@ export function unpackSpecBatch(bytes: Uint8Array, job: JobId): SpecBatch {
   return { type: 'specs', specs }
 }
 
+function readRange(batch: unknown): RangeSpec {
+  const [, first, operation, options, items] = asTuple(batch, 5, 'a range')
+  const column = readValues(items)
+  if (column.count < 1) throw schemaError('a range', 'of one task at least', column.count)
+  return {
+    first: asUint(first, 'a task number', nestedBase - column.count),
+    operation: asId(operation, 'an operation') as OperationHash,
+    options: readOptions(options),
+    items: column,
+  }
+}
+
 type SpecExtra = Pick<TaskSpec, 'needs' | 'chunks' | 'parent'>
 
 const withoutExtra: SpecExtra = Object.freeze({ needs: noNeeds, parent: null })
@@ -142,22 +180,25 @@ export function packOutcomes(epoch: number, outcomes: readonly OutcomeRecord[], 
   const others: unknown[] = []
   const rows = writeRows()
   let expected = 0
-  for (const { no, outcome } of outcomes) {
+  for (const { no, count = 1, outcome } of outcomes) {
     const value = outcome.status === 'done' ? packOrNull(outcome.value) : null
+    const isSlice = count === 1 ? 0 : 1
     rows.near(no, expected)
-    expected = no + 1
+    expected = no + count
     if (outcome.status !== 'done' || value === null) {
-      rows.uint(otherEnd)
+      rows.uint(otherEnd * 2 + isSlice)
       others.push(writeOutcome(outcome.status === 'done' ? notStored(job, no) : outcome))
+      if (count > 1) rows.uint(count)
       continue
     }
-    rows.uint(outcome.processor === null ? doneNowhere : doneFrom + processors.indexOf(outcome.processor))
+    const { processor } = outcome
+    rows.uint((processor === null ? doneNowhere : doneFrom + processors.indexOf(processor)) * 2 + isSlice)
     rows.bytes(value)
   }
   return packKept([epoch, processors.values, rows.take(), others])
 }
 
-/** How the outcome of a row is told: by the list beside the rows, or as done, from `doneFrom` on with its processor. */
+/** How the outcome of a row is told, and in the lowest bit whether it is that of several tasks in a row: by the list beside the rows, or as done, from `doneFrom` on with its processor. */
 const otherEnd = 0
 const doneNowhere = 1
 const doneFrom = 2
@@ -178,17 +219,32 @@ export function unpackOutcomes(bytes: Uint8Array): {
   for (const rows = readRows(asBytes(bytesOfRows, 'outcomes')); !rows.isAtEnd; ) {
     checkCount(outcomes, 'outcomes')
     const no = rows.near('a task number', expected)
-    expected = no + 1
-    const code = rows.uint('how a task ended')
+    const told = rows.uint('how a task ended')
+    const code = Math.floor(told / 2)
+    const isSlice = told % 2 === 1
     if (code === otherEnd) {
-      outcomes.push({ no, outcome: pick(others, othersRead++) })
+      const outcome = pick(others, othersRead++)
+      const count = isSlice ? rows.uint('the tasks of an outcome', nestedBase) : 1
+      outcomes.push(recordOf(no, count, outcome))
+      expected = no + count
       continue
     }
     const processor = code === doneNowhere ? null : pick(processors, code - doneFrom)
-    outcomes.push({ no, outcome: { status: 'done', value: readPayload(rows.bytes('a value')), processor } })
+    const bytes = rows.bytes('a value')
+    const values = isSlice ? readValues(bytes) : null
+    const value = values ?? readPayload(bytes)
+    outcomes.push(recordOf(no, values?.count ?? 1, { status: 'done', value, processor }))
+    expected = no + (values?.count ?? 1)
   }
   if (othersRead !== others.length) throw schemaError('outcomes', `a list of ${othersRead}`, otherList)
   return { epoch: asUint(epoch, 'an epoch'), outcomes }
+}
+
+function recordOf(no: number, count: number, outcome: Outcome): OutcomeRecord {
+  if (count === 1 && outcome.status === 'done' && outcome.value instanceof PackedColumn)
+    return { no, outcome: { ...outcome, value: outcome.value.at(0) } }
+  if (count < 1) throw schemaError('the tasks of an outcome', 'one at least', count)
+  return count === 1 ? { no, outcome } : { no, count, outcome }
 }
 
 function checkCount(list: readonly unknown[], where: string): void {

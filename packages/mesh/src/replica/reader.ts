@@ -62,6 +62,7 @@ function readEntry(
     case 'spec': {
       const batch = unpackSpecBatch(bytes, job)
       if (batch.type === 'specs') return { type: 'specs', job, specs: batch.specs }
+      if (batch.type === 'range') return { type: 'range', job, range: batch.range }
       return { type: 'operations', job, operations: takeOperations(document, batch.operations, by, options) }
     }
     case 'done':

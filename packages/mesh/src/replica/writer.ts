@@ -6,17 +6,20 @@ import {
   type OutcomeRecord,
   type PeerId,
   type PeerProfile,
+  type RangeSpec,
   type ReplicatedRecord,
   ShoalError,
   type TaskSpec,
 } from '@shoal/scheduler'
 import * as Y from 'yjs'
 import {
+  cutRange,
   estimateOutcome,
   estimateSpec,
   packOperations,
   packOutcomes,
   packProfile,
+  packRange,
   packSpecs,
 } from './batch.ts'
 import { type DocumentName, jobName, laneName, type ReplicatedDocument } from './document.ts'
@@ -73,11 +76,12 @@ interface Change {
 
 interface JobBuffer {
   readonly specs: TaskSpec[]
+  readonly ranges: RangeSpec[]
   readonly operations: OperationRecord[]
   readonly outcomes: Map<number, OutcomeRecord[]>
 }
 
-type JobRecord = Extract<ReplicatedRecord, { readonly type: 'operations' | 'specs' | 'outcomes' }>
+type JobRecord = Extract<ReplicatedRecord, { readonly type: 'operations' | 'specs' | 'range' | 'outcomes' }>
 
 export function createWriter(options: WriterOptions): Writer {
   return new BufferedWriter(options)
@@ -236,13 +240,16 @@ class BufferedWriter implements Writer {
   #gatherRows(record: JobRecord): void {
     let buffer = this.#jobs.get(record.job)
     if (buffer === undefined) {
-      buffer = { specs: [], operations: [], outcomes: new Map() }
+      buffer = { specs: [], ranges: [], operations: [], outcomes: new Map() }
       this.#jobs.set(record.job, buffer)
     }
     if (record.type === 'operations') buffer.operations.push(...record.operations)
     else if (record.type === 'specs') {
       for (const spec of record.specs) buffer.specs.push(spec)
       this.#rows += record.specs.length
+    } else if (record.type === 'range') {
+      buffer.ranges.push(record.range)
+      this.#rows++
     } else {
       const list = buffer.outcomes.get(record.epoch) ?? []
       for (const outcome of record.outcomes) list.push(outcome)
@@ -360,7 +367,7 @@ function jobEntries(
   const entries: Entry[] = []
   const wanted = buffer.operations.filter(({ hash }) => !document.operations.has(hash))
   for (const { hash } of wanted) document.operations.add(hash)
-  for (const { operation: hash } of buffer.specs) {
+  for (const { operation: hash } of [...buffer.ranges, ...buffer.specs]) {
     if (document.operations.has(hash)) continue
     const operation = options.operations.get(hash)
     if (operation === null || operation.source.length > options.limits.sourceChars) continue
@@ -368,6 +375,9 @@ function jobEntries(
     wanted.push(operation)
   }
   for (const operation of wanted) entries.push({ array: 'spec', bytes: packOperations([operation]) })
+  for (const range of buffer.ranges.flatMap((one) => cutRange(one, options.limits.batchBytes))) {
+    entries.push({ array: 'spec', bytes: packRange(range) })
+  }
   for (const specs of cut(buffer.specs, estimateSpec, options.limits)) {
     entries.push({ array: 'spec', bytes: packSpecs(specs, job) })
   }

@@ -1,26 +1,45 @@
-import type {
-  Assignment,
-  AssignmentInput,
-  AttemptRef,
-  AttemptResult,
-  OperationHash,
-  ProcessorId,
+import {
+  type Assignment,
+  type AssignmentInput,
+  type AttemptRef,
+  type AttemptResult,
+  columnMax,
+  type OperationHash,
+  PackedPayload,
+  type Payload,
+  type ProcessorId,
+  type SliceAssignment,
+  type SliceItem,
+  type SliceOutcome,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { readChunkId } from './chunk-messages.ts'
 import { type RowReader, readRows, writeRows } from './rows.ts'
 import { asBytes, asList, asOperationHash, asProcessorId, asTuple, asUint, schemaError } from './validate.ts'
-import { asFlat, readAttemptOutcome, readDuration, readPayload, writeAttemptOutcome } from './values.ts'
+import {
+  asFlat,
+  readAttemptOutcome,
+  readDuration,
+  readPayload,
+  readValues,
+  writeAttemptOutcome,
+} from './values.ts'
 
 /*
  * Attempts on the wire: assignments, their results, references to them. Every task passes here twice, so each
- * is a row of a few bytes; what few of them have goes into a list beside the rows, in their order.
+ * is a row of a few bytes; what few of them have goes into a list beside the rows, in their order. A slice is one
+ * row, with a column of arguments or values.
  */
 
 /** Largest number of rows in one message: above what a sender puts in one, below any harm. */
 const rowsMax = limits.batchEntriesMax * 4
 
 const nothingBefore: AttemptRef = { no: -1, attempt: -1 }
+
+/** What a row of an assignment carries. */
+const forms = { plain: 0, extra: 1, slice: 2 } as const
+/** How a row of a result tells the end. */
+const ends = { done: 0, other: 1, sliced: 2, apart: 3 } as const
 
 /** Processors, operations, rows, extras. Processors and operations stand once for all tasks. */
 export function writeAssignments(tasks: readonly Assignment[]): readonly unknown[] {
@@ -33,11 +52,13 @@ export function writeAssignments(tasks: readonly Assignment[]): readonly unknown
     const extra = writeExtra(task)
     rows.near(task.no, last.no + 1)
     rows.near(task.attempt, last.attempt + 1)
-    rows.uint(numberOf(processors, task.processor) * 2 + (extra === null ? 0 : 1))
+    const items = 'items' in task ? (task as SliceAssignment).items : null
+    const form = items !== null ? forms.slice : extra === null ? forms.plain : forms.extra
+    rows.uint(numberOf(processors, task.processor) * 4 + form)
     rows.uint(numberOf(operations, task.operation))
-    rows.bytes(task.args.pack())
-    if (extra !== null) extras.push(extra)
-    last = task
+    rows.bytes(items === null ? task.args.pack() : items.pack())
+    if (form === forms.extra) extras.push(extra)
+    last = items === null ? task : { no: task.no + items.count - 1, attempt: task.attempt }
   }
   return [[...processors.keys()], [...operations.keys()], rows.take(), extras]
 }
@@ -55,22 +76,35 @@ export function readAssignments(
   const tasks: Assignment[] = []
   let extrasRead = 0
   let last = nothingBefore
-  for (const rows = rowsOf(bytes, 'tasks'); !rows.isAtEnd; last = tasks[tasks.length - 1] as Assignment) {
-    const { no, attempt } = readRef(rows, last)
+  for (const rows = rowsOf(bytes, 'tasks'); !rows.isAtEnd; ) {
+    last = readRef(rows, last)
+    const { no, attempt } = last
     const place = rows.uint('the processor of a task')
-    const processor = pick(processors, Math.floor(place / 2), 'the processor of a task')
+    const form = place % 4
+    const processor = pick(processors, Math.floor(place / 4), 'the processor of a task')
     const operation = pick(operations, rows.uint('the operation of a task'), 'the operation of a task')
-    const args = readPayload(rows.bytes('arguments'))
-    const extra = place % 2 === 0 ? plainTask : pick(extras, extrasRead++, 'the extra of a task')
+    const given = rows.bytes('arguments')
     checkCount(tasks, 'tasks')
-    const { inputs, timeoutMs, remakes } = extra
-    const task = { no, attempt, processor, operation, args, inputs, timeoutMs }
-    tasks.push(remakes === undefined ? task : { ...task, remakes })
+    const { inputs, timeoutMs, remakes } =
+      form === forms.extra ? pick(extras, extrasRead++, 'the extra of a task') : plainTask
+    const task = { no, attempt, processor, operation, args: noArguments, inputs, timeoutMs }
+    if (form === forms.slice) {
+      const items = readValues(given)
+      if (items.count < 2) throw schemaError('a slice', 'of two tasks at least', items.count)
+      const slice: SliceAssignment = { ...task, items }
+      tasks.push(slice)
+      last = { no: no + items.count - 1, attempt }
+      continue
+    }
+    if (form > forms.slice) throw schemaError('the form of a task', '0 to 2', form)
+    const args = readPayload(given)
+    tasks.push(remakes === undefined ? { ...task, args } : { ...task, args, remakes })
   }
   if (extrasRead !== extras.length) throw schemaError('extras', `a list of ${extrasRead}`, extraList)
   return tasks
 }
 
+const noArguments: Payload = new PackedPayload(new Uint8Array(0))
 const noInputs: readonly AssignmentInput[] = Object.freeze([])
 type Extra = Pick<Assignment, 'inputs' | 'timeoutMs' | 'remakes'>
 const plainTask: Extra = Object.freeze({ inputs: noInputs, timeoutMs: 0 })
@@ -109,41 +143,77 @@ export function writeResults(results: readonly AttemptResult[]): readonly unknow
   const rows = writeRows()
   let last = nothingBefore
   for (const result of results) {
-    const { outcome } = result
-    const isDone = outcome.status === 'done'
+    const { outcome, count = 1 } = result
+    const end = endOf(result)
     rows.near(result.no, last.no + 1)
     rows.near(result.attempt, last.attempt + 1)
-    rows.uint(microsecondsOf(result.ranMs) * 2 + (isDone ? 0 : 1))
-    if (isDone) rows.bytes(outcome.value.pack())
-    else others.push(writeAttemptOutcome(outcome))
-    last = result
+    rows.uint(microsecondsOf(result.ranMs) * 4 + end)
+    if (end !== ends.done) rows.uint(count)
+    if (outcome.status === 'done') rows.bytes(outcome.value.pack())
+    else if (outcome.status !== 'sliced') others.push(writeAttemptOutcome(outcome))
+    else {
+      rows.bytes(outcome.values.pack())
+      if (end === ends.apart)
+        others.push(outcome.apart.map((item) => [item.index, writeAttemptOutcome(item.outcome)]))
+    }
+    last = { no: result.no + count - 1, attempt: result.attempt }
   }
   return [rows.take(), others]
+}
+
+function endOf({ outcome }: AttemptResult): number {
+  if (outcome.status === 'done') return ends.done
+  if (outcome.status !== 'sliced') return ends.other
+  return outcome.apart.length === 0 ? ends.sliced : ends.apart
 }
 
 /** @throws ShoalError `E_SCHEMA` */
 export function readResults(value: unknown): readonly AttemptResult[] {
   const [bytes, otherList] = asTuple(value, 2, 'results')
-  const others = asList(otherList, rowsMax, 'results', readAttemptOutcome)
+  const others = asList(otherList, rowsMax, 'results', (other) => other)
   const results: AttemptResult[] = []
   let othersRead = 0
   let last = nothingBefore
-  for (
-    const rows = rowsOf(bytes, 'results');
-    !rows.isAtEnd;
-    last = results[results.length - 1] as AttemptResult
-  ) {
-    const { no, attempt } = readRef(rows, last)
+  for (const rows = rowsOf(bytes, 'results'); !rows.isAtEnd; ) {
+    last = readRef(rows, last)
+    const { no, attempt } = last
     const time = rows.uint('the run time of a result')
-    const isDone = time % 2 === 0
-    const outcome = isDone
-      ? ({ status: 'done', value: readPayload(rows.bytes('a value')) } as const)
-      : pick(others, othersRead++, 'how an attempt ended')
+    const end = time % 4
+    const ranMs = Math.floor(time / 4) / 1000
     checkCount(results, 'results')
-    results.push({ no, attempt, outcome, ranMs: Math.floor(time / 2) / 1000 })
+    if (end === ends.done) {
+      results.push({
+        no,
+        attempt,
+        outcome: { status: 'done', value: readPayload(rows.bytes('a value')) },
+        ranMs,
+      })
+      continue
+    }
+    const count = rows.uint('the tasks of a result', columnMax)
+    if (count < 1) throw schemaError('the tasks of a result', 'one at least', count)
+    const values = end === ends.other ? null : rows.bytes('values')
+    const other = end === ends.sliced ? [] : pick(others, othersRead++, 'how an attempt ended')
+    const outcome = values === null ? readAttemptOutcome(other) : readSliced(values, other, count)
+    results.push(count === 1 ? { no, attempt, outcome, ranMs } : { no, attempt, count, outcome, ranMs })
+    last = { no: no + count - 1, attempt }
   }
   if (othersRead !== others.length) throw schemaError('results', `a list of ${othersRead}`, otherList)
   return results
+}
+
+function readSliced(bytes: Uint8Array, apartList: unknown, count: number): SliceOutcome {
+  const values = readValues(bytes)
+  if (values.count < 1 || values.count > count)
+    throw schemaError('the values of a slice', `1 to ${count}`, values.count)
+  const apart = asList(apartList, values.count, 'what is told apart', (item): SliceItem => {
+    const [index, end] = asTuple(item, 2, 'what is told apart')
+    const outcome = readAttemptOutcome(end)
+    if (outcome.status !== 'done' && outcome.status !== 'failed')
+      throw schemaError('what is told apart', 'done or failed', outcome.status)
+    return { index: asUint(index, 'an index', values.count - 1), outcome }
+  })
+  return { status: 'sliced', values, apart }
 }
 
 /** Estimates are made of it: a microsecond more or less means nothing. */

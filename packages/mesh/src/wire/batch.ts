@@ -1,4 +1,6 @@
 import {
+  type Assignment,
+  type AttemptOutcome,
   type AttemptResult,
   errorRecord,
   type Message,
@@ -6,6 +8,7 @@ import {
   type Outcome,
   type Payload,
   ShoalError,
+  type SliceAssignment,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { packBody } from './body.ts'
@@ -184,26 +187,26 @@ function failedIfBroken(result: AttemptResult): AttemptResult {
   return { ...result, outcome: { status: 'failed', error: errorRecord(code, message) } }
 }
 
-function assignmentBytes(task: {
-  readonly args: Payload
-  readonly inputs: readonly { readonly value: Payload }[]
-}): number {
-  let bytes = 12 + sizeOf(task.args)
+function assignmentBytes(task: Assignment): number {
+  const given = 'items' in task ? (task as SliceAssignment).items : task.args
+  let bytes = 12 + sizeOf(given)
   for (const input of task.inputs) bytes += 8 + sizeOf(input.value)
   return bytes
 }
 
 function resultBytes(result: AttemptResult): number {
-  return 12 + outcomeBytes(result.outcome)
+  const { outcome } = result
+  if (outcome.status !== 'sliced') return 12 + outcomeBytes(outcome)
+  return outcome.apart.reduce((sum, item) => sum + outcomeBytes(item.outcome), 12 + sizeOf(outcome.values))
 }
 
-function outcomeBytes(outcome: AttemptResult['outcome'] | Outcome): number {
+function outcomeBytes(outcome: AttemptOutcome | Outcome): number {
   if (outcome.status === 'done') return 8 + sizeOf(outcome.value)
   return outcome.status === 'failed' ? 2048 : 64
 }
 
 /** 0 for a payload that cannot be packed: it fails where it is packed for good. */
-function sizeOf(payload: Payload): number {
+function sizeOf(payload: Pick<Payload, 'pack'>): number {
   try {
     return payload.pack().length
   } catch {

@@ -1,5 +1,5 @@
 import {
-  type AttemptRef,
+  columnMax,
   type JobId,
   type Message,
   type MessageOf,
@@ -7,6 +7,7 @@ import {
   type PeerId,
   type ProcessorId,
   peerOfProcessor,
+  type RunningAttempt,
   ShoalError,
   type SpawnRequest,
 } from '@shoal/scheduler'
@@ -102,7 +103,7 @@ export function writeMessage(message: Message): readonly unknown[] {
     case 'results':
       return [code, message.job, message.epoch, writeResults(message.results)]
     case 'holdings': {
-      const running = message.running.flatMap((one) => [one.no, one.attempt, one.processor])
+      const running = message.running.flatMap((one) => [one.no, one.attempt, one.processor, one.count ?? 1])
       const results = writeResults(message.results)
       return [code, message.job, message.epoch, running, results, writeRefs(message.unknown)]
     }
@@ -227,14 +228,16 @@ function readProfile(value: unknown, from: PeerId): Message {
 
 function readHoldings(value: unknown): Message {
   const [, job, epoch, runningList, results, unknown] = asTuple(value, 6, 'holdings')
-  const flat = asFlat(runningList, 3, 'running')
-  const running: (AttemptRef & { readonly processor: ProcessorId })[] = []
-  for (let at = 0; at < flat.length; at += 3) {
-    running.push({
+  const flat = asFlat(runningList, 4, 'running')
+  const running: RunningAttempt[] = []
+  for (let at = 0; at < flat.length; at += 4) {
+    const one = {
       no: readNo(flat[at]),
       attempt: asUint(flat[at + 1], 'an attempt'),
       processor: asProcessorId(flat[at + 2], 'a processor'),
-    })
+    }
+    const count = asNumber(flat[at + 3], 'the tasks of an attempt', 1, columnMax)
+    running.push(count === 1 ? one : { ...one, count: asUint(count, 'the tasks of an attempt') })
   }
   return {
     type: 'holdings',

@@ -7,10 +7,12 @@ import {
   type Need,
   noNeeds,
   type Outcome,
+  type PackedColumn,
   PackedPayload,
   type Payload,
   type ProcessorKind,
   readChunkReference,
+  readColumn,
   type Scope,
   type TaskOptionsRecord,
 } from '@shoal/scheduler'
@@ -41,6 +43,17 @@ export function readNo(value: unknown): number {
 export function readPayload(value: unknown): Payload {
   const bytes = asBytes(value, 'a payload')
   return isChunkReference(bytes) ? readChunkReference(bytes) : new PackedPayload(bytes)
+}
+
+/**
+ * A column of arguments or values. What is a chunk is told apart.
+ * @throws ShoalError `E_SCHEMA`
+ */
+export function readValues(value: unknown): PackedColumn {
+  const column = readColumn(asBytes(value, 'a column'))
+  if (column.parts?.some(isChunkReference) === true)
+    throw schemaError('a column', 'without chunks', 'a chunk')
+  return column
 }
 
 /** How an attempt ended: bytes = done, 0 = lost, 1 = refused, `[2, reason]` = cancelled, `[3, error]` = failed, `[4, error]` = unfed. */

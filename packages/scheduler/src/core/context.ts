@@ -4,7 +4,7 @@ import type { ProcessorRecord } from '../model/processor.ts'
 import type { OutcomeRecord, ReplicatedRecord } from '../model/records.ts'
 import type { Outcome } from '../model/task.ts'
 import type { Call, Effect } from './effects.ts'
-import type { JobState, SchedulerState, SliceResult, TaskState } from './state.ts'
+import type { JobState, SchedulerState, TaskState } from './state.ts'
 
 /**
  * What one step has decided so far. Everything for one destination is gathered and leaves as one
@@ -25,7 +25,6 @@ export class StepContext {
   readonly #attempts: AttemptBatch[] = []
   readonly #results: ResultBatch[] = []
   readonly #executes: ExecuteBatch[] = []
-  readonly #sliceResults: { readonly job: JobId; readonly result: SliceResult }[] = []
   readonly #records: ReplicatedRecord[] = []
   readonly #outcomes: OutcomeBatch[] = []
   readonly #watchers: WatcherBatch[] = []
@@ -76,15 +75,6 @@ export class StepContext {
       return
     }
     this.#results.push({ to, job, epoch, results: [result] })
-  }
-
-  /** A slice ended on this peer, which owns its job. */
-  sliceResult(job: JobId, result: SliceResult): void {
-    this.#sliceResults.push({ job, result })
-  }
-
-  takeSliceResult(): { readonly job: JobId; readonly result: SliceResult } | undefined {
-    return this.#sliceResults.shift()
   }
 
   execute(processor: ProcessorId, call: Call): void {

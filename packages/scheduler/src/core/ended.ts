@@ -23,8 +23,8 @@ export function settleEnded(ctx: StepContext): void {
     if (task.job.isMine && task.outcomeBy === null) {
       task.outcomeEpoch = task.job.claim.epoch
       task.outcomeBy = ctx.state.self
-      if (task.count === 1) ctx.writeOutcome(task.job, { no: task.spec.no, outcome })
-      else writeOutcomes(ctx, task)
+      const { no } = task.spec
+      ctx.writeOutcome(task.job, task.count === 1 ? { no, outcome } : { no, count: task.count, outcome })
     }
     tellEnd(ctx, task, outcome)
     const dependents = task.dependents
@@ -38,11 +38,6 @@ export function settleEnded(ctx: StepContext): void {
   }
   ctx.ended.length = 0
   if (last !== null) endJobIfComplete(ctx, last)
-}
-
-function writeOutcomes(ctx: StepContext, task: TaskState): void {
-  if (!ctx.state.isReplicated) return
-  eachOutcome(task, (no, outcome) => ctx.writeOutcome(task.job, { no, outcome }))
 }
 
 /** Tells everybody who asked how a task, or those of a slice, ended. */

@@ -1,12 +1,11 @@
 import type { ChunkId, ChunkPayload } from '../model/chunk.ts'
 import type { ErrorRecord } from '../model/errors.ts'
-import type { JobId, OperationHash, PeerId, TaskRef } from '../model/ids.ts'
+import type { JobId, PeerId, TaskRef } from '../model/ids.ts'
 import type { AttemptOutcome, AttemptRef, Message, SliceOutcome, SpawnRequest } from '../model/message.ts'
-import type { RangeItems } from '../model/payload.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { ReplicatedRecord } from '../model/records.ts'
 import type { ServiceNews, ServiceRequest } from '../model/service.ts'
-import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
+import type { RangeSpec, TaskSpec } from '../model/task.ts'
 
 /** `member`: replicates, submits, owns. `contributor`: only executes. */
 export type PeerRole = 'member' | 'contributor'
@@ -18,16 +17,6 @@ export interface CallEnded {
   readonly outcome: AttemptOutcome | SliceOutcome
   /** Of a slice: of all its items together. */
   readonly ranMs: number
-}
-
-/** Many tasks that differ in their number and their only argument: one record for all of them. */
-export interface RangeSpec {
-  /** Number of the first one; the others follow. */
-  readonly first: number
-  readonly operation: OperationHash
-  readonly options: TaskOptionsRecord
-  /** Two at least. */
-  readonly items: RangeItems
 }
 
 /**

@@ -3,26 +3,21 @@ import { type Claim, isNewerClaim } from '../model/claim.ts'
 import type { ErrorRecord } from '../model/errors.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId } from '../model/ids.ts'
 import type {
-  AttemptOutcome,
+  Assignment,
   AttemptRef,
   AttemptResult,
   MessageOf,
+  RunningAttempt,
   SliceAssignment,
 } from '../model/message.ts'
+import type { RangeItems } from '../model/payload.ts'
 import { nextAverageMs } from '../policy/estimate.ts'
 import type { StepContext } from './context.ts'
 import { Deque } from './deque.ts'
 import type { Call } from './effects.ts'
 import type { CallEnded } from './events.ts'
 import { chunksOf, dropIfUnused, forgetUngathered, gather, keepResult, tellHolds } from './holder.ts'
-import type {
-  ExecutorJob,
-  ExecutorProcessor,
-  HeldAttempt,
-  HeldResult,
-  SchedulerState,
-  SliceResult,
-} from './state.ts'
+import type { ExecutorJob, ExecutorProcessor, HeldAttempt, SchedulerState } from './state.ts'
 import { applyClaim } from './takeover.ts'
 
 /*
@@ -74,18 +69,12 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
     }
     const processor = ctx.state.executor.processors.get(task.processor)
     if (processor === undefined) {
-      const refused: AttemptResult = {
-        no: task.no,
-        attempt: task.attempt,
-        outcome: { status: 'refused' },
-        ranMs: 0,
-      }
-      ctx.result(from, message.job, message.epoch, refused)
+      ctx.result(from, message.job, message.epoch, resultOf(task, itemsOf(task), { status: 'refused' }, 0))
       continue
     }
     const callId = ctx.state.executor.nextCallId++
     const { no, attempt, operation, args, inputs, timeoutMs, remakes } = task
-    const items = 'items' in task ? (task as SliceAssignment).items : null
+    const items = itemsOf(task)
     const owner = from
     const plain = { callId, job: message.job, no, attempt, operation, args, items, inputs, timeoutMs, owner }
     const call: Call = remakes === undefined ? plain : { ...plain, remakes }
@@ -110,6 +99,20 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
     if (!touched.includes(task.processor)) touched.push(task.processor)
   }
   for (const id of touched) dispatch(ctx, id)
+}
+
+function itemsOf(task: Assignment): RangeItems | null {
+  return 'items' in task ? (task as SliceAssignment).items : null
+}
+
+function resultOf(
+  { no, attempt }: AttemptRef,
+  items: RangeItems | null,
+  outcome: AttemptResult['outcome'],
+  ranMs: number,
+): AttemptResult {
+  const result = { no, attempt, outcome, ranMs }
+  return items === null ? result : { ...result, count: items.count }
 }
 
 /** Gives a processor its next batch: a few milliseconds of work and a call to go on with, or one that has a deadline. */
@@ -209,55 +212,27 @@ function freeSlot(state: SchedulerState, held: HeldAttempt): void {
 function endHeld(ctx: StepContext, held: HeldAttempt, outcome: CallEnded['outcome'], ranMs: number): void {
   held.phase = 'ended'
   held.endedAt = ctx.state.now
-  const { no, attempt } = held.call
-  held.result =
-    outcome.status === 'sliced' ? { no, attempt, outcome, ranMs } : { no, attempt, outcome, ranMs }
+  const { attempt } = held.call
+  held.result = resultOf(held.call, held.call.items, outcome, ranMs)
   ctx.state.executor.submitting.get(held.call.job)?.delete(held.call.attempt)
   const job = ctx.state.executor.jobs.get(held.call.job)
   const isWanted = job?.held.has(attempt) === true
   if (isWanted) tellResult(ctx, job.owner, held.call.job, job.epoch, held)
-  if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) return
-  if (isWanted) keepResult(ctx, outcome.value, job.owner)
-  else dropIfUnused(ctx, outcome.value.ref.id)
-}
-
-/** Tells the owner; one elsewhere knows no slices, and gets the results of the tasks. */
-function tellResult(ctx: StepContext, to: PeerId, job: JobId, epoch: number, held: HeldAttempt): void {
-  const { result } = held
-  if (result === null) return
-  if (to === ctx.state.self) {
-    if (isOfSlice(result)) ctx.sliceResult(job, result)
-    else ctx.result(to, job, epoch, result)
-  } else for (const one of resultsOf(held)) ctx.result(to, job, epoch, one)
-}
-
-function isOfSlice(result: HeldResult): result is SliceResult {
-  return result.outcome.status === 'sliced'
-}
-
-/** The results of each task of an attempt that has ended. */
-function resultsOf({ call, result }: HeldAttempt): AttemptResult[] {
-  if (result === null) return []
-  const { no, attempt } = call
-  if (!isOfSlice(result)) {
-    if (call.items === null) return [result]
-    // Nobody knows which of them ran when it was lost: none of them is blamed.
-    const outcome: AttemptOutcome = result.outcome.status === 'lost' ? { status: 'refused' } : result.outcome
-    return refsOf(call).map((ref) => ({ ...ref, outcome, ranMs: 0 }))
+  for (const chunk of chunksMade(outcome)) {
+    if (isWanted) keepResult(ctx, chunk, job.owner)
+    else dropIfUnused(ctx, chunk.ref.id)
   }
-  const { values, failed } = result.outcome
-  const ranMs = result.ranMs / values.count
-  const results = refsOf(call).map((ref, index): AttemptResult => {
-    if (index >= values.count) return { ...ref, outcome: { status: 'refused' }, ranMs: 0 }
-    return { ...ref, outcome: { status: 'done', value: values.at(index) }, ranMs }
-  })
-  for (const { index, error } of failed)
-    results[index] = { no: no + index, attempt, outcome: { status: 'failed', error }, ranMs }
-  return results
 }
 
-function refsOf({ no, attempt, items }: Call): AttemptRef[] {
-  return Array.from({ length: items?.count ?? 1 }, (_, index) => ({ no: no + index, attempt }))
+const noChunks: readonly ChunkPayload[] = []
+
+function chunksMade(outcome: CallEnded['outcome']): readonly ChunkPayload[] {
+  if (outcome.status === 'done') return outcome.value instanceof ChunkPayload ? [outcome.value] : noChunks
+  return outcome.status === 'sliced' ? outcome.apart.flatMap((item) => chunksMade(item.outcome)) : noChunks
+}
+
+function tellResult(ctx: StepContext, to: PeerId, job: JobId, epoch: number, { result }: HeldAttempt): void {
+  if (result !== null) ctx.result(to, job, epoch, result)
 }
 
 function countOf({ items }: Call): number {
@@ -306,8 +281,7 @@ export function onRevoke(ctx: StepContext, from: PeerId, message: MessageOf<'rev
     const held = job.held.get(attempt)
     if (held?.phase !== 'queued' && held?.phase !== 'gathering') continue
     dropQueued(ctx, job, held)
-    if (from === ctx.state.self) given.push({ no, attempt })
-    else given.push(...refsOf(held.call))
+    given.push({ no, attempt })
   }
   ctx.send(from, { type: 'revoked', job: message.job, epoch: message.epoch, attempts: given })
 }
@@ -382,8 +356,11 @@ function tellHoldings(
 ): void {
   const running = held
     .filter((entry) => entry.result === null)
-    .flatMap(({ call, processor }) => refsOf(call).map((ref) => ({ ...ref, processor })))
-  const results = held.flatMap(resultsOf)
+    .map(({ call, processor }): RunningAttempt => {
+      const running = { no: call.no, attempt: call.attempt, processor }
+      return call.items === null ? running : { ...running, count: call.items.count }
+    })
+  const results = held.flatMap(({ result }) => (result === null ? [] : [result]))
   ctx.send(to, { type: 'holdings', job, epoch, running, results, unknown })
 }
 

@@ -2,7 +2,7 @@ import type { Claim } from '../model/claim.ts'
 import { errorRecord } from '../model/errors.ts'
 import { type JobId, nestedBase, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { RangeItems } from '../model/payload.ts'
-import type { TaskSpec } from '../model/task.ts'
+import { noNeeds, type RangeSpec, type TaskSpec } from '../model/task.ts'
 import { hash32 } from '../policy/own.ts'
 import { needSpecChunks } from './chunks.ts'
 import type { StepContext } from './context.ts'
@@ -75,6 +75,23 @@ export function addTask(
   needSpecChunks(ctx, task)
   adoptOrphans(ctx, task)
   return task
+}
+
+/** Adds those tasks of a range that are not known: others may have cut it otherwise. */
+export function addRange(ctx: StepContext, job: JobState, range: RangeSpec): TaskState[] {
+  const { first, operation, options, items } = range
+  const added: TaskState[] = []
+  for (let from = 0; from < items.count; from++) {
+    let to = from
+    while (to < items.count && job.tasks[first + to] === undefined) to++
+    if (to === from) continue
+    const spec = { no: first + from, operation, args: items.at(from), needs: noNeeds, options, parent: null }
+    const part = to - from === items.count ? items : items.slice(from, to)
+    const task = addTask(ctx, job, spec, part.count === 1 ? null : part)
+    if (task !== null) added.push(task)
+    from = to
+  }
+  return added
 }
 
 export function childKey(attempt: number, seq: number): string {

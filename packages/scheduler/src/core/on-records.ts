@@ -1,13 +1,14 @@
 import type { PeerId } from '../model/ids.ts'
 import type { OutcomeRecord, ReplicatedRecord } from '../model/records.ts'
+import type { Outcome } from '../model/task.ts'
 import { noteResultChunk } from './chunks.ts'
 import type { StepContext } from './context.ts'
-import { armDrop, feed, tellEnd } from './ended.ts'
-import { addTask, openJob, resolveNeeds } from './jobs.ts'
-import { takeOut } from './on-owner.ts'
+import { armDrop, feed, settleEnded, tellEnd } from './ended.ts'
+import { addRange, addTask, openJob, resolveNeeds } from './jobs.ts'
 import { setProfile } from './on-peer.ts'
 import { onServiceRecord } from './services/index.ts'
-import { isolate } from './slices.ts'
+import { takeOut } from './slice-ends.ts'
+import { isolate, partOf, standingAt } from './slices.ts'
 import { isFinal, type JobState, type TaskState, taskAt } from './state.ts'
 import { applyClaim, planTakeover, unseenMs } from './takeover.ts'
 import { makeEnded } from './transitions.ts'
@@ -17,8 +18,9 @@ export function onRecords(ctx: StepContext, records: readonly ReplicatedRecord[]
   const fresh: TaskState[] = []
   for (const record of records) onRecord(ctx, record, fresh)
   // Only now: how such a task ended may stand behind its specification.
-  for (const task of fresh) {
-    if (task.job.isMine && !task.job.isAdopting && task.status === 'waiting') resolveNeeds(ctx, task)
+  for (const { job, spec, count } of fresh) {
+    if (!job.isMine || job.isAdopting) continue
+    for (const task of standingAt(job, spec.no, count)) if (task.status === 'waiting') resolveNeeds(ctx, task)
   }
 }
 
@@ -60,6 +62,13 @@ function onRecord(ctx: StepContext, record: ReplicatedRecord, fresh: TaskState[]
         const task = addTask(ctx, job, spec)
         if (task !== null) fresh.push(task)
       }
+      applyEarlyOutcomes(ctx, job)
+      return
+    }
+    case 'range': {
+      const job = jobOf(ctx, record.job, null, '')
+      if (job === null) return
+      fresh.push(...addRange(ctx, job, record.range))
       applyEarlyOutcomes(ctx, job)
       return
     }
@@ -106,51 +115,65 @@ function applyOutcome(
   epoch: number,
   record: OutcomeRecord,
 ): void {
-  const task = taskAt(job, record.no)
-  if (task === undefined) {
-    waitForSpec(ctx, job, by, epoch, record)
-    return
+  const { no: first, count: total = 1, outcome } = record
+  // Its writer may have cut the tasks otherwise: each piece here gets its part.
+  for (let no = first; no < first + total; ) {
+    const task = taskAt(job, no)
+    const count = (task === undefined ? endOfGap(job, no, first + total) : endOf(task, first + total)) - no
+    const part = { no, count, outcome: partOf(outcome, total, no - first, count) }
+    if (task === undefined) waitForSpec(ctx, job, by, epoch, part)
+    else endElsewhere(ctx, pieceOf(ctx, task, no, count), by, epoch, part.outcome)
+    no += count
   }
-  if (task.count > 1) {
-    const item = task.outcome === null ? takeOut(ctx, task, record.no) : isolate(task, record.no).item
-    endElsewhere(ctx, item, by, epoch, record)
-  } else endElsewhere(ctx, task, by, epoch, record)
 }
 
-function endElsewhere(
-  ctx: StepContext,
-  task: TaskState,
-  by: PeerId,
-  epoch: number,
-  record: OutcomeRecord,
-): void {
+function endOf({ spec, count }: TaskState, end: number): number {
+  return Math.min(end, spec.no + count)
+}
+
+/** Up to where nothing is known of any task. */
+function endOfGap(job: JobState, from: number, end: number): number {
+  let no = from + 1
+  while (no < end && taskAt(job, no) === undefined) no++
+  return no
+}
+
+/** `count` tasks of a slice, by themselves. */
+function pieceOf(ctx: StepContext, task: TaskState, no: number, count: number): TaskState {
+  if (task.count === count) return task
+  // What waited for the whole of it must have heard before it is cut.
+  if (task.outcome !== null && ctx.ended.length > 0) settleEnded(ctx)
+  return task.outcome === null ? takeOut(ctx, task, no, count) : isolate(task, no, count).part
+}
+
+function endElsewhere(ctx: StepContext, task: TaskState, by: PeerId, epoch: number, outcome: Outcome): void {
   const { job } = task
   if (task.outcome === null) {
     const { processor, attempt } = task
     if (processor !== null) {
-      ctx.attempt('abort', processor.peer.id, job.id, job.claim.epoch, { no: record.no, attempt })
+      ctx.attempt('abort', processor.peer.id, job.id, job.claim.epoch, { no: task.spec.no, attempt })
     }
     task.outcomeEpoch = epoch
     task.outcomeBy = by
-    makeEnded(ctx, task, record.outcome)
+    makeEnded(ctx, task, outcome)
     return
   }
   const isLower = epoch < task.outcomeEpoch || (epoch === task.outcomeEpoch && by > (task.outcomeBy ?? ''))
-  if (isLower) correct(ctx, task, by, epoch, record)
+  if (isLower) correct(ctx, task, by, epoch, outcome)
 }
 
 /** Two owners ended the same task on both sides of a partition: everybody takes the older epoch's word. */
-function correct(ctx: StepContext, task: TaskState, by: PeerId, epoch: number, record: OutcomeRecord): void {
-  const { job } = task
-  if (task.outcome !== null && isFinal(task.status)) job[task.outcome.status]--
-  task.outcome = record.outcome
-  task.status = record.outcome.status
-  job[record.outcome.status]++
+function correct(ctx: StepContext, task: TaskState, by: PeerId, epoch: number, outcome: Outcome): void {
+  const { job, count } = task
+  if (task.outcome !== null && isFinal(task.status)) job[task.outcome.status] -= count
+  task.outcome = outcome
+  task.status = outcome.status
+  job[outcome.status] += count
   task.outcomeEpoch = epoch
   task.outcomeBy = by
   ctx.state.story.add(ctx.state.now, task, 'outcome corrected by epoch', epoch)
-  noteResultChunk(ctx, record.outcome)
-  tellEnd(ctx, task, record.outcome)
+  noteResultChunk(ctx, outcome)
+  tellEnd(ctx, task, outcome)
   for (const dependent of task.dependents ?? []) feed(ctx, dependent, task)
 }
 

@@ -2,13 +2,14 @@ import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type JobId, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
 import type { OutcomeRecord } from '../model/records.ts'
-import { noNeeds, type TaskOptionsRecord, type TaskSpec } from '../model/task.ts'
+import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
+import { cancelChildren, cancelTask } from './attempts.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import type { EventOf } from './events.ts'
-import { addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
-import { cancelChildren, cancelTask, takeOut } from './on-owner.ts'
-import { dissolve, outcomeAt, specsOf } from './slices.ts'
+import { addRange, addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
+import { takeOut } from './slice-ends.ts'
+import { outcomeAt } from './slices.ts'
 import {
   attemptedTask,
   findTask,
@@ -40,15 +41,12 @@ function jobOf(ctx: StepContext, id: JobId, name: string): JobState {
 
 /** Adds a whole range: one record, which placement cuts. */
 export function onRangeSubmitted(ctx: StepContext, event: EventOf<'range-submitted'>): void {
-  const { first: no, operation, options, items } = event.range
-  const spec = { no, operation, args: items.at(0), needs: noNeeds, options, parent: null }
   const job = jobOf(ctx, event.job, event.name)
-  const task = addTask(ctx, job, spec, items)
-  if (task === null) return
-  task.isWatched = true
-  if (ctx.state.isReplicated) ctx.write({ type: 'specs', job: job.id, specs: specsOf(task) })
-  if (job.isMine && !job.isAdopting) resolveNeeds(ctx, task)
-  else if (!job.isMine) dissolve(task)
+  const added = addRange(ctx, job, event.range)
+  for (const task of added) task.isWatched = true
+  ctx.write({ type: 'range', job: job.id, range: event.range })
+  if (!job.isMine || job.isAdopting) return
+  for (const task of added) resolveNeeds(ctx, task)
 }
 
 /** Adds tasks to a job owned here: written down, then placed as soon as their inputs are there. */
@@ -138,7 +136,7 @@ function cancelTasks(ctx: StepContext, job: JobState, nos: readonly number[] | n
 function cancelOne(ctx: StepContext, job: JobState, no: number, reason: string): void {
   const task = taskAt(job, no)
   if (task === undefined || isFinal(task.status)) return
-  cancelTask(ctx, task.count === 1 ? task : takeOut(ctx, task, no), reason)
+  cancelTask(ctx, task.count === 1 ? task : takeOut(ctx, task, no, 1), reason)
 }
 
 /** A body that runs here spawned children: its owner numbers them. */

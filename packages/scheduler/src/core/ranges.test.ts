@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { errorRecord } from '../model/errors.ts'
 import type { JobId, OperationHash, PeerId } from '../model/ids.ts'
+import type { SliceItem } from '../model/message.ts'
 import { PackedPayload, type Payload } from '../model/payload.ts'
 import { processorId } from '../model/processor.ts'
 import { defaultTaskOptions, type TaskOptionsRecord } from '../model/task.ts'
@@ -75,8 +76,9 @@ function shapeOf(calls: readonly Call[]): string[] {
 /** All items of a slice, or its first `count`, ran well but for those at `failed`. */
 function sliced({ callId, no, items }: Call, count = items?.count ?? 1, failed: number[] = []): CallEnded {
   const values = packValues(Array.from({ length: count }, (_, index) => value(no + index)))
-  const errors = failed.map((index) => ({ index, error: errorRecord('E_BODY', 'threw') }))
-  return { callId, outcome: { status: 'sliced', values, failed: errors }, ranMs: count * 0.1 }
+  const error = errorRecord('E_BODY', 'threw')
+  const apart = failed.map((index): SliceItem => ({ index, outcome: { status: 'failed', error } }))
+  return { callId, outcome: { status: 'sliced', values, apart }, ranMs: count * 0.1 }
 }
 
 test('[RG2] slices are a few milliseconds of work, and shrink towards the end', () => {
@@ -217,19 +219,14 @@ test('[RG5] a task fails with the item that it needs, not with another one of th
   expect(status(21)).toBe('failed')
 })
 
-test('[RG6] in documents a range is its tasks', () => {
+test('[RG6] in documents a range is one record, and the outcomes of a slice are another', () => {
   const { submit, end } = world({ isReplicated: true })
   const effects = submit(6)
-  const [specs] = only(effects, 'write').flatMap(({ records }) =>
-    records.filter(({ type }) => type === 'specs'),
+  const [range] = only(effects, 'write').flatMap(({ records }) =>
+    records.filter(({ type }) => type === 'range'),
   )
-  expect(specs).toMatchObject({
-    specs: [0, 1, 2, 3, 4, 5].map((no) => ({ no, args: { bytes: Uint8Array.of(no) } })),
-  })
+  expect(range).toMatchObject({ range: { first: 0, operation, items: { count: 6 } } })
   const [first] = callsOf(effects) as [Call]
   const [written] = only(end(sliced(first)), 'write').flatMap(({ records }) => records)
-  expect(written).toMatchObject({
-    type: 'outcomes',
-    outcomes: [{ no: 0 }, { no: 1 }, { no: 2 }, { no: 3 }, { no: 4 }],
-  })
+  expect(written).toMatchObject({ type: 'outcomes', outcomes: [{ no: 0, count: 5 }] })
 })

@@ -99,6 +99,9 @@ function createParking(): Parking {
   }
 }
 
+/** Most bytes of arguments in one slice: what is behind it on a link must not wait long. */
+const sliceBytes = 16_384
+
 /** The part of a slice that a processor gets now; the rest stays in front of the lane. */
 function cutFront(
   ctx: StepContext,
@@ -107,10 +110,10 @@ function cutFront(
   processor: ProcessorState,
   places: number,
 ): TaskState {
-  const { self, config } = ctx.state
-  // Slices do not travel: other peers get their items as single tasks.
   const itemMs = itemEstimateMs(ctx.state, task, processor)
-  const count = processor.peer.id === self ? sliceCount(task.count, itemMs, places, config) : 1
+  const most = sliceCount(task.count, itemMs, places, ctx.state.config)
+  const sizeBytes = most === 1 ? 0 : (task.items?.slice(0, most).sizeBytes ?? 0)
+  const count = sizeBytes > sliceBytes ? Math.max(1, Math.floor((most * sliceBytes) / sizeBytes)) : most
   if (count === task.count) return task
   const [front, rest] = split(task, [count, task.count - count]) as [TaskState, TaskState]
   lane.queue.pushFront(rest)

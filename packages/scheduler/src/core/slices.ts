@@ -1,13 +1,14 @@
 import { assert } from '../model/errors.ts'
-import type { RangeItems, RangeValues } from '../model/payload.ts'
+import type { Payload, RangeItems, RangeValues } from '../model/payload.ts'
 import type { Outcome, TaskSpec } from '../model/task.ts'
-import { TaskState } from './state.ts'
+import { type JobState, TaskState, taskAt } from './state.ts'
 
 /*
  * Theory of operation. A range is submitted as one slice that covers it all. Whoever has credit gets the
  * front of it, cut off as a slice of its own: the unit of assignment, result and requeue. Whatever concerns
  * some of its items only cuts it further, down to single tasks, which are ordinary in every respect: so
- * retries, quarantine, corrections and takeovers know nothing of slices.
+ * retries, quarantine and corrections know nothing of slices. Each peer cuts as it needs: what others say of a
+ * slice is a word about numbers, and meets whatever stands at them here.
  */
 
 /** The specification of one item, as that of a single task. */
@@ -53,15 +54,47 @@ export function split(task: TaskState, counts: readonly number[]): TaskState[] {
   }
   assert(from === task.count, `Cannot cut a slice of ${task.count} into ${from}`)
   if (task.dependents !== null) for (const dependent of task.dependents) hookTo(pieces, dependent)
+  // It may still stand in a lane, where only its pieces count now.
+  task.status = 'waiting'
   return pieces
 }
 
-/** Cuts out one task of it. The others are given, too. */
-export function isolate(task: TaskState, no: number): { item: TaskState; others: TaskState[] } {
+/** Cuts out `count` of its tasks, from `no` on. The others are given, too. */
+export function isolate(
+  task: TaskState,
+  no: number,
+  count: number,
+): { part: TaskState; others: readonly TaskState[] } {
   const before = no - task.spec.no
-  const pieces = split(task, [before, 1, task.count - before - 1])
-  const [item] = pieces.splice(before === 0 ? 0 : 1, 1)
-  return { item: item as TaskState, others: pieces }
+  const pieces = split(task, [before, count, task.count - before - count])
+  const [part] = pieces.splice(before === 0 ? 0 : 1, 1)
+  return { part: part as TaskState, others: pieces }
+}
+
+/**
+ * What stands at these numbers, cut so that it begins and ends with them. An assigned slice that reaches beyond
+ * them stays whole, and is left out. For jobs in which nothing is ready.
+ */
+export function carve(job: JobState, first: number, count: number): TaskState[] {
+  const end = first + count
+  return standingAt(job, first, count).flatMap((task) => {
+    const from = Math.max(first, task.spec.no)
+    const until = Math.min(end, task.spec.no + task.count)
+    if (until - from === task.count) return [task]
+    return task.status === 'assigned' ? [] : [isolate(task, from, until - from).part]
+  })
+}
+
+/** The tasks and slices that have one of these numbers. */
+export function standingAt(job: JobState, first: number, count: number): TaskState[] {
+  const found: TaskState[] = []
+  for (let no = first; no < first + count; no++) {
+    const task = taskAt(job, no)
+    if (task === undefined) continue
+    found.push(task)
+    no = task.spec.no + task.count - 1
+  }
+  return found
 }
 
 /** Cuts a slice into its tasks. */
@@ -80,7 +113,7 @@ function pieceOf(task: TaskState, from: number, count: number): TaskState {
       ? new TaskState(job, itemSpec(task, from), null)
       : new TaskState(job, { ...spec, no }, (task.items as RangeItems).slice(from, from + count))
   piece.status = task.status
-  piece.outcome = partOf(task, from, count)
+  piece.outcome = task.outcome === null ? null : partOf(task.outcome, task.count, from, count)
   piece.outcomeEpoch = task.outcomeEpoch
   piece.outcomeBy = task.outcomeBy
   piece.isWatched = task.isWatched
@@ -90,11 +123,16 @@ function pieceOf(task: TaskState, from: number, count: number): TaskState {
   return piece
 }
 
-function partOf(task: TaskState, from: number, count: number): Outcome | null {
-  const { outcome } = task
-  if (count === 1) return outcomeAt(task, task.spec.no + from)
-  if (outcome?.status !== 'done') return outcome
-  return { ...outcome, value: (outcome.value as RangeValues).slice(from, from + count) }
+/** How `count` of `total` tasks ended that ended together. */
+export function partOf(outcome: Outcome, total: number, from: number, count: number): Outcome {
+  if (outcome.status !== 'done' || count === total) return outcome
+  return { ...outcome, value: valueAt(outcome.value as RangeValues, from, count) }
+}
+
+/** The value of one task, or those of several. */
+export function valueAt(values: RangeValues, from: number, count: number): Payload {
+  if (count === 1) return values.at(from)
+  return count === values.count ? values : values.slice(from, from + count)
 }
 
 /** What waited for the slice waits for those pieces of it that it needs. */

@@ -8,14 +8,7 @@ import {
   type ProcessorId,
   type TaskRef,
 } from '../model/ids.ts'
-import type {
-  AssignmentInput,
-  AttemptResult,
-  ChunkWish,
-  MessageOf,
-  SliceOutcome,
-  SpawnRequest,
-} from '../model/message.ts'
+import type { AssignmentInput, AttemptResult, ChunkWish, MessageOf, SpawnRequest } from '../model/message.ts'
 import type { RangeItems } from '../model/payload.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { OutcomeRecord, PeerProfile } from '../model/records.ts'
@@ -207,17 +200,6 @@ export interface Estimate {
   readonly byProcessor: Map<ProcessorId, number>
 }
 
-/** How an attempt ended here, until its owner has committed it. */
-export type HeldResult = AttemptResult | SliceResult
-
-/** How a slice ended where it ran, which is where its owner is. */
-export interface SliceResult {
-  readonly no: number
-  readonly attempt: number
-  readonly outcome: SliceOutcome
-  readonly ranMs: number
-}
-
 /** An attempt that was given to this peer. */
 export interface HeldAttempt {
   readonly call: Call
@@ -228,7 +210,8 @@ export interface HeldAttempt {
   isYielded: boolean
   /** What it was expected to run when it started: given back to the slot when it ends. */
   slotMs: number
-  result: HeldResult | null
+  /** How it ended, until its owner has committed it. */
+  result: AttemptResult | null
   endedAt: number
 }
 

@@ -9,7 +9,7 @@ import type { Event, EventOf } from './events.ts'
 import * as executor from './executor.ts'
 import { onFree } from './holder.ts'
 import { resolveNeeds } from './jobs.ts'
-import { onHoldings, onResults, onRevoked, onSliceResult } from './on-owner.ts'
+import { onHoldings, onResults, onRevoked } from './on-owner.ts'
 import * as peers from './on-peer.ts'
 import { onRecords } from './on-records.ts'
 import { armAudit, onTimer } from './on-timer.ts'
@@ -57,10 +57,8 @@ function settle(ctx: StepContext): void {
       ctx.isDirty = false
       schedule(ctx)
     }
-    const slice = ctx.takeSliceResult()
-    const message = slice === undefined ? ctx.takeLoopback() : undefined
-    if (slice !== undefined) onSliceResult(ctx, slice.job, slice.result)
-    else if (message !== undefined) onMessage(ctx, ctx.state.self, message)
+    const message = ctx.takeLoopback()
+    if (message !== undefined) onMessage(ctx, ctx.state.self, message)
     else if (!ctx.isDirty && ctx.ended.length === 0 && ctx.begun.length === 0 && !services.flush(ctx)) return
   }
 }

@@ -5,7 +5,6 @@ import { forgetRemakes } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import { firstNumberOf, resolveNeeds } from './jobs.ts'
-import { dissolve } from './slices.ts'
 import { isFinal, type JobState, type SchedulerState, taskAt, tasksOf } from './state.ts'
 import { addOpenChildren, makeWaiting } from './transitions.ts'
 
@@ -199,9 +198,7 @@ function obey(state: SchedulerState, job: JobState): void {
 /** Forgets all placement of a job that a newer owner has: its attempts go on and are adopted there. */
 function standDown(ctx: StepContext, job: JobState): void {
   for (const task of [...tasksOf(job)]) {
-    if (isFinal(task.status)) continue
-    if (task.status !== 'waiting') makeWaiting(ctx, task, 'newer owner')
-    if (task.count > 1) dissolve(task)
+    if (!isFinal(task.status) && task.status !== 'waiting') makeWaiting(ctx, task, 'newer owner')
   }
   forgetRemakes(ctx, job)
 }

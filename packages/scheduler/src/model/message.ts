@@ -21,7 +21,7 @@ export interface Assignment {
   readonly remakes?: ChunkId
 }
 
-/** Several items of a range for a processor of this peer: it never travels. */
+/** Several items of a range as one attempt; `no` is the first one's, and `args` stands for nothing. */
 export interface SliceAssignment extends Assignment {
   readonly items: RangeItems
 }
@@ -35,7 +35,9 @@ export interface AssignmentInput {
 export interface AttemptResult {
   readonly no: number
   readonly attempt: number
-  readonly outcome: AttemptOutcome
+  /** Tasks of the attempt. Absent: one. */
+  readonly count?: number
+  readonly outcome: AttemptOutcome | SliceOutcome
   /** Time in the body, in milliseconds; feeds the owner's estimates. */
   readonly ranMs: number
 }
@@ -57,8 +59,20 @@ export interface SliceOutcome {
   readonly status: 'sliced'
   /** Of the first items, one at least: those behind them have not started. */
   readonly values: RangeValues
-  /** Items that threw; their values stand for nothing. */
-  readonly failed: readonly { readonly index: number; readonly error: ErrorRecord }[]
+  /** Items that threw, or whose value is a chunk: what stands among the values for them means nothing. */
+  readonly apart: readonly SliceItem[]
+}
+
+export interface SliceItem {
+  readonly index: number
+  readonly outcome: Extract<AttemptOutcome, { readonly status: 'done' | 'failed' }>
+}
+
+/** An attempt that is at a processor, queued or running. */
+export interface RunningAttempt extends AttemptRef {
+  readonly processor: ProcessorId
+  /** Tasks of the attempt. Absent: one. */
+  readonly count?: number
 }
 
 export interface AttemptRef {
@@ -144,7 +158,7 @@ export type Message =
       readonly type: 'holdings'
       readonly job: JobId
       readonly epoch: number
-      readonly running: readonly (AttemptRef & { readonly processor: ProcessorId })[]
+      readonly running: readonly RunningAttempt[]
       readonly results: readonly AttemptResult[]
       /** Attempts of the audit that this peer knows nothing of. */
       readonly unknown: readonly AttemptRef[]

@@ -21,13 +21,17 @@ export class PackedPayload implements Payload {
   }
 }
 
-/** Arguments of the items of a range: each item is the only argument of its task. */
+/** Arguments of the items of a range, in order. */
 export interface RangeItems {
   readonly count: number
+  /** About as many bytes as they take on their way; 0: they stay in this process. */
+  readonly sizeBytes: number
   /** The arguments of one item, as those of a single task. */
   at(index: number): Payload
   /** The items from `from` up to `to`; copies nothing. */
   slice(from: number, to: number): RangeItems
+  /** As a column: see `PackedColumn`. */
+  pack(): Uint8Array
 }
 
 /** Values of the items of a slice, in order: what a slice's `done` carries. */

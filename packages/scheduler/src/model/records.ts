@@ -2,11 +2,13 @@ import type { JobId, PeerId } from './ids.ts'
 import type { OperationRecord } from './operation.ts'
 import type { ProcessorRecord } from './processor.ts'
 import type { ServiceClaim, ServiceEnd, ServiceId, ServiceSpec } from './service.ts'
-import type { Outcome, TaskSpec } from './task.ts'
+import type { Outcome, RangeSpec, TaskSpec } from './task.ts'
 
 /** One outcome as an owner wrote it. Readers keep, for each task, the record of the lowest epoch. */
 export interface OutcomeRecord {
   readonly no: number
+  /** Tasks in a row that ended so, from `no` on. Absent: one. Done, they carry `RangeValues`. */
+  readonly count?: number
   readonly outcome: Outcome
 }
 
@@ -37,6 +39,7 @@ export type ReplicatedRecord =
   | { readonly type: 'profile'; readonly by: PeerId; readonly profile: PeerProfile }
   | { readonly type: 'operations'; readonly job: JobId; readonly operations: readonly OperationRecord[] }
   | { readonly type: 'specs'; readonly job: JobId; readonly specs: readonly TaskSpec[] }
+  | { readonly type: 'range'; readonly job: JobId; readonly range: RangeSpec }
   | {
       readonly type: 'outcomes'
       readonly job: JobId

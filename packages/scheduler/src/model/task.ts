@@ -1,7 +1,7 @@
 import type { ChunkPayload } from './chunk.ts'
 import type { ErrorRecord } from './errors.ts'
 import type { OperationHash, ProcessorId, TaskRef } from './ids.ts'
-import type { Payload } from './payload.ts'
+import type { Payload, RangeItems } from './payload.ts'
 import type { Scope } from './scope.ts'
 
 /** An input that another task makes. `index` is the argument it fills; -1 = only the order matters. */
@@ -49,6 +49,15 @@ export interface TaskSpec {
   readonly chunks?: readonly ChunkNeed[]
   readonly options: TaskOptionsRecord
   readonly parent: ParentRef | null
+}
+
+/** Tasks in a row that differ in their numbers and their arguments alone. */
+export interface RangeSpec {
+  /** Number of the first task; the others follow. */
+  readonly first: number
+  readonly operation: OperationHash
+  readonly options: TaskOptionsRecord
+  readonly items: RangeItems
 }
 
 /** How a task ended. */

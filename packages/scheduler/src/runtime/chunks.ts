@@ -4,6 +4,7 @@ import type { CallEnded, Event } from '../core/events.ts'
 import { type ChunkId, ChunkPayload, chunkId, homeOf } from '../model/chunk.ts'
 import { type ErrorRecord, errorRecord, ShoalError } from '../model/errors.ts'
 import type { PeerId, TaskRef } from '../model/ids.ts'
+import type { SliceItem } from '../model/message.ts'
 import { PackedPayload, type Payload } from '../model/payload.ts'
 import type { ChunkStats, ChunkStore, Clock, StopSignal } from '../ports.ts'
 
@@ -80,18 +81,33 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
   async function keepOne(one: CallEnded): Promise<CallEnded> {
     const { outcome } = one
     const call = parts.callOf(one.callId)
-    if (outcome.status !== 'done' || !isBig(outcome.value) || call === undefined) return one
+    if (!isAnyBig(outcome) || call === undefined) return one
+    if (outcome.status === 'done') return { ...one, outcome: await keepValue(outcome, call, call.no) }
+    const apart = outcome.apart.map(async (item) => ({
+      ...item,
+      outcome: await keepValue(item.outcome, call, call.no + item.index),
+    }))
+    return { ...one, outcome: { ...outcome, apart: await Promise.all(apart) } }
+  }
+
+  async function keepValue(outcome: SliceItem['outcome'], call: Call, no: number): Promise<typeof outcome> {
+    if (outcome.status !== 'done' || !isBig(outcome.value)) return outcome
     const id = call.remakes ?? chunkId(self, epoch, made++)
     try {
-      const value = await put(id, outcome.value.pack(), { job: call.job, no: call.no })
-      return { ...one, outcome: { status: 'done', value } }
+      return { status: 'done', value: await put(id, outcome.value.pack(), { job: call.job, no }) }
     } catch (error) {
-      return { ...one, outcome: { status: 'failed', error: recordOf(error) } }
+      return { status: 'failed', error: recordOf(error) }
     }
   }
 
   const isBig = (value: Payload): boolean =>
     value instanceof PackedPayload && value.bytes.length > config.chunkFromBytes
+  const isAnyBig = (
+    outcome: CallEnded['outcome'],
+  ): outcome is Extract<CallEnded['outcome'], { readonly status: 'done' | 'sliced' }> =>
+    outcome.status === 'sliced'
+      ? outcome.apart.some((item) => isAnyBig(item.outcome))
+      : outcome.status === 'done' && isBig(outcome.value)
 
   return {
     chunks: {
@@ -114,8 +130,7 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
     drop: (id) => store.drop(id),
     located: finder.located,
     keep(ended) {
-      const isAnyBig = ended.some(({ outcome }) => outcome.status === 'done' && isBig(outcome.value))
-      return isAnyBig ? Promise.all(ended.map(keepOne)) : ended
+      return ended.some(({ outcome }) => isAnyBig(outcome)) ? Promise.all(ended.map(keepOne)) : ended
     },
     close() {
       stopHeld()

@@ -1,12 +1,12 @@
 import type { SchedulerConfig } from '../core/config.ts'
 import type { Effect, Notice, ServiceNotice } from '../core/effects.ts'
-import type { Event, PeerRole, RangeSpec } from '../core/events.ts'
+import type { Event, PeerRole } from '../core/events.ts'
 import type { SchedulerState } from '../core/state.ts'
 import type { JobId, OperationHash, PeerId, TaskRef } from '../model/ids.ts'
 import type { Payload } from '../model/payload.ts'
 import type { PeerProfile } from '../model/records.ts'
 import type { Durability, ServiceAnswer, ServiceId, ServiceOrder, ServiceSpec } from '../model/service.ts'
-import type { Outcome, TaskSpec } from '../model/task.ts'
+import type { Outcome, RangeSpec, TaskSpec } from '../model/task.ts'
 import type {
   ChunkStore,
   Clock,

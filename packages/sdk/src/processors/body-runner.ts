@@ -5,6 +5,7 @@ import { type BodyCall, BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
 import { flushAfterMs, resultsPerFrameMax, sliceMaxMs } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
+import { partOf } from './packed-row.ts'
 import { listenTo } from './ports.ts'
 import {
   type CallExtra,
@@ -236,9 +237,10 @@ class BodyRunner implements BodyLink {
     const startedAt = performance.now()
     let turnAt = startedAt
     let now = startedAt
-    while (run.count < items.length && !call.isAborted && now - startedAt < sliceMaxMs) {
+    const count = 'ends' in items ? items.ends.length : items.length
+    while (run.count < count && !call.isAborted && !run.isFull && now - startedAt < sliceMaxMs) {
       try {
-        const item = items[run.count]
+        const item = 'ends' in items ? unpackValue(partOf(items, run.count), null) : items[run.count]
         let value = isSingle ? body(item) : body(...(item as readonly unknown[]))
         if (isThenable(value)) value = await value
         run.done(value)

@@ -39,3 +39,7 @@ export const gpuStartMs = 15_000
 /** First pause of a GPU that was lost, or that a kernel held for too long; doubled each time. */
 export const gpuPauseMs = 2_000
 export const gpuPauseMaxMs = 60_000
+/** A packed value of more bytes travels apart from those of its slice: the peer may make a chunk of it. */
+export const valueBytesMax: number = 16 * 1024
+/** A slice gives the rest of its items back when its packed values have so many bytes: a link must not be held up. */
+export const slicePackedBytesMax: number = 32 * 1024

@@ -1,5 +1,6 @@
 import type { ErrorRecord, JobId, Need, OperationHash, OperationRecord, TaskRef } from '@shoal/scheduler'
 import type { Apart, Row } from '../values/index.ts'
+import type { PackedRow } from './packed-row.ts'
 
 /** How results leave a worker: as values, or packed there so that the main thread need not. */
 export type ResultForm = 'live' | 'packed'
@@ -115,7 +116,7 @@ export interface WireSlice {
   readonly callId: number
   /** Index of a loaded operation. */
   readonly operation: number
-  readonly items: Row
+  readonly items: Row | PackedRow
   /** Each item is the only argument of its call, otherwise the list of its arguments. */
   readonly isSingle: boolean
 }
@@ -124,9 +125,11 @@ export interface WireSlice {
 export interface WireSliced {
   readonly type: 'sliced'
   readonly callId: number
-  readonly values: Row
-  /** Indices of values that are packed. */
+  readonly values: Row | PackedRow
+  /** Indices of values that are packed, where not all are. */
   readonly packed: readonly number[]
+  /** Packed values that are too big to travel with the others, which have something empty in their place. */
+  readonly big: readonly { readonly index: number; readonly value: Uint8Array }[]
   /** Items that threw. */
   readonly failed: readonly { readonly index: number; readonly error: ErrorRecord }[]
   /** Of all together. */

@@ -5,15 +5,27 @@ import {
   type ErrorRecord,
   type OperationHash,
   type OperationRecord,
+  PackedColumn,
   PackedPayload,
   type ProcessorId,
   type RangeItems,
+  type RangeValues,
   ShoalError,
+  type SliceItem,
+  type SliceOutcome,
 } from '@shoal/scheduler'
 import { type Remote, transfer, wrap } from 'comlink'
-import { errorToRecord, type LiveItems, LivePayload, packValue, SliceValues } from '../values/index.ts'
+import {
+  errorToRecord,
+  type LiveItems,
+  LivePayload,
+  packValue,
+  type Row,
+  SliceValues,
+} from '../values/index.ts'
 import { addToFrame, type CallColumns, type SentOperation, startFrame, toFrame } from './call-columns.ts'
 import { callsPerFrameMax, idleAfterMs } from './limits.ts'
+import { joinRow, type PackedRow, partOf } from './packed-row.ts'
 import { cancelled, type Ending, PendingCalls, refused } from './pending-calls.ts'
 import { listenTo } from './ports.ts'
 import {
@@ -217,8 +229,7 @@ export class WorkerSlot {
       return
     }
     try {
-      const row = (items as LiveItems).toRow()
-      const { isSingle } = items as LiveItems
+      const { row, isSingle } = toRow(items)
       const transfers = row instanceof Float64Array ? [row.buffer] : []
       this.#port.postMessage(
         {
@@ -332,15 +343,15 @@ export class WorkerSlot {
     this.#becameIdle()
   }
 
-  #sliced({ callId, values, packed, failed, microseconds }: WireSliced): void {
+  #sliced(message: WireSliced): void {
+    const { callId, microseconds } = message
     const call = this.#pending.take(callId)
     if (call === undefined) return
     const ranMs = microseconds / 1000
     if (this.#pending.takeState(callId)?.isAborting === true)
       this.#options.onEnded([cancelled(callId, ranMs)])
     else {
-      const row = new SliceValues(values, packed.length === 0 ? null : new Set(packed))
-      this.#options.onEnded([{ callId, outcome: { status: 'sliced', values: row, failed }, ranMs }])
+      this.#options.onEnded([{ callId, outcome: slicedOutcome(message, this.#options.resultForm), ranMs }])
     }
     this.#becameIdle()
   }
@@ -418,6 +429,33 @@ export class WorkerSlot {
   #race<T>(answer: Promise<T>): Promise<T> {
     return Promise.race([answer, this.#died])
   }
+}
+
+function toRow(items: RangeItems): { readonly row: Row | PackedRow; readonly isSingle: boolean } {
+  if (!(items instanceof PackedColumn)) {
+    const live = items as LiveItems
+    return { row: live.toRow(), isSingle: live.isSingle }
+  }
+  const { numbers, parts, isWrapped } = items
+  return { row: numbers?.slice() ?? joinRow(parts ?? []), isSingle: isWrapped }
+}
+
+function slicedOutcome({ values, packed, big, failed }: WireSliced, form: ResultForm): SliceOutcome {
+  const bad = failed.map(({ index, error }): SliceItem => ({ index, outcome: { status: 'failed', error } }))
+  const apart = big.map(({ index, value }): SliceItem => {
+    return { index, outcome: { status: 'done', value: new PackedPayload(value) } }
+  })
+  return { status: 'sliced', values: toValues(values, packed, form), apart: [...bad, ...apart] }
+}
+
+function toValues(values: Row | PackedRow, packed: readonly number[], form: ResultForm): RangeValues {
+  if ('ends' in values)
+    return new PackedColumn(
+      values.ends.map((_, index) => partOf(values, index)),
+      false,
+    )
+  if (form === 'packed' && values instanceof Float64Array) return new PackedColumn(values, false)
+  return new SliceValues(values, packed.length === 0 ? null : new Set(packed))
 }
 
 function isResults(message: FromWorker): message is WireResults {

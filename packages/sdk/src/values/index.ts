@@ -1,4 +1,5 @@
 export { isCloneSafe } from './clone.ts'
+export { type Cell, toCell, toCells, toColumn } from './column.ts'
 export { errorFromRecord, errorToRecord } from './error-record.ts'
 export {
   type HandleCodec,

@@ -12,6 +12,8 @@ export class LiveItems implements RangeItems {
   readonly count: number
   /** Each is the only argument of its task; otherwise the list of all its arguments. */
   readonly isSingle: boolean
+  /** They never leave this process. */
+  readonly sizeBytes = 0
 
   /** @param all nobody may change it from now on; structured clone carries each of them exactly */
   constructor(all: Row, isSingle: boolean, from = 0, to: number = all.length) {
@@ -28,6 +30,10 @@ export class LiveItems implements RangeItems {
 
   slice(from: number, to: number): LiveItems {
     return new LiveItems(this.#all, this.isSingle, this.#from + from, this.#from + to)
+  }
+
+  pack(): Uint8Array {
+    return packValue([...this.toRow()])
   }
 
   /** The items in a row of their own, to be given away. */

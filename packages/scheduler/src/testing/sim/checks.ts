@@ -1,13 +1,19 @@
 import {
+  type Assignment,
   type Call,
   type Claim,
   isNewerClaim,
   type JobId,
   type Message,
   nestedBase,
+  noNeeds,
   type Outcome,
+  type OutcomeRecord,
   type PeerId,
+  type RangeSpec,
+  type RangeValues,
   type ReplicatedRecord,
+  type SliceAssignment,
   type TaskRef,
   type TaskSpec,
   taskIdOf,
@@ -154,6 +160,7 @@ class WorldHistory implements History {
   wrote(peer: number, id: PeerId, records: readonly ReplicatedRecord[]): void {
     for (const record of records) {
       if (record.type === 'specs') this.#learnSpecs(peer, record.job, record.specs)
+      else if (record.type === 'range') this.#learnSpecs(peer, record.job, tasksOfRange(record.range))
       else if (record.type === 'claim') this.#wroteClaim(peer, id, record)
       else if (record.type === 'job') this.#learnClaim(peer, record.job, { peer: id, epoch: 1 })
       else if (record.type === 'outcomes') this.#wroteOutcomes(peer, id, record)
@@ -163,10 +170,12 @@ class WorldHistory implements History {
   arrived(peer: number, records: readonly ReplicatedRecord[]): void {
     for (const record of records) {
       if (record.type === 'specs') this.#learnSpecs(peer, record.job, record.specs)
+      else if (record.type === 'range') this.#learnSpecs(peer, record.job, tasksOfRange(record.range))
       else if (record.type === 'claim') {
         this.#learnClaim(peer, record.job, { peer: record.by, epoch: record.epoch })
       } else if (record.type === 'outcomes') {
-        for (const { no } of record.outcomes) this.#learnOutcome(peer, taskIdOf({ job: record.job, no }))
+        for (const { no } of record.outcomes.flatMap(singleOutcomes))
+          this.#learnOutcome(peer, taskIdOf({ job: record.job, no }))
       }
     }
   }
@@ -179,7 +188,7 @@ class WorldHistory implements History {
       this.violate('unclaimed', `${id} acts for ${job} at epoch ${epoch} and never claimed it`)
     }
     if (message.type !== 'assign') return
-    for (const { no } of message.tasks) {
+    for (const no of message.tasks.flatMap(numbersOf)) {
       const key = taskIdOf({ job, no })
       const heardAt = this.#knows(peer).outcomes.get(key)
       if (heardAt !== undefined && heardAt < this.#turn()) {
@@ -195,10 +204,12 @@ class WorldHistory implements History {
     if (message.type === 'assign') {
       const { accepted, forbidden } = this.#knows(peer)
       for (const task of message.tasks) {
-        const key = `${message.job}/${task.no}:${task.attempt} ${from}`
-        // The same assignment may have come before, in time.
-        if (!isOld) accepted.add(key)
-        else if (!accepted.has(key)) forbidden.add(key)
+        for (const no of numbersOf(task)) {
+          const key = `${message.job}/${no}:${task.attempt} ${from}`
+          // The same assignment may have come before, in time.
+          if (!isOld) accepted.add(key)
+          else if (!accepted.has(key)) forbidden.add(key)
+        }
       }
     }
     if (!isOld && from !== id) this.#learnClaim(peer, message.job, { peer: from, epoch: message.epoch })
@@ -327,7 +338,7 @@ class WorldHistory implements History {
   #wroteOutcomes(peer: number, id: PeerId, { job, epoch, by, outcomes }: OutcomesRecord): void {
     this.#checkOwner(peer, id, job, epoch, 'commits')
     if (by !== id) this.violate('by', `${id} writes outcomes of ${job} as ${by}`)
-    for (const { no, outcome } of outcomes) {
+    for (const { no, outcome } of outcomes.flatMap(singleOutcomes)) {
       const ref = { job, no }
       const key = taskIdOf(ref)
       const wrong = this.#expectations.wrong(ref, outcome, this.deaths)
@@ -362,6 +373,30 @@ class WorldHistory implements History {
       }
     }
   }
+}
+
+function numbersOf(task: Assignment): number[] {
+  const count = 'items' in task ? (task as SliceAssignment).items.count : 1
+  return Array.from({ length: count }, (_, index) => task.no + index)
+}
+
+function tasksOfRange({ first, operation, options, items }: RangeSpec): TaskSpec[] {
+  return Array.from({ length: items.count }, (_, index) => ({
+    no: first + index,
+    operation,
+    args: items.at(index),
+    needs: noNeeds,
+    options,
+    parent: null,
+  }))
+}
+
+function singleOutcomes({ no, count = 1, outcome }: OutcomeRecord): OutcomeRecord[] {
+  if (count === 1) return [{ no, outcome }]
+  return Array.from({ length: count }, (_, index) => {
+    const value = outcome.status === 'done' ? (outcome.value as RangeValues).at(index) : null
+    return { no: no + index, outcome: value === null ? outcome : ({ ...outcome, value } as Outcome) }
+  })
 }
 
 function hold(holders: Map<string, Set<number>>, key: string, peer: number): void {

@@ -1,4 +1,4 @@
-import { PackedPayload, type Payload } from '../../index.ts'
+import { PackedColumn, PackedPayload, type Payload, readColumn } from '../../index.ts'
 
 /**
  * A deep, frozen copy of plain data: what a peer sends can share nothing with what another gets.
@@ -11,6 +11,7 @@ export function frozenCopy<T>(value: T): T {
 function copy(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (value instanceof PackedPayload || value instanceof Uint8Array) return value
+  if (value instanceof PackedColumn) return readColumn(value.pack())
   if (Array.isArray(value)) return Object.freeze(value.map(copy))
   if (isPayload(value)) return new PackedPayload(value.pack())
   const result: Record<string, unknown> = {}

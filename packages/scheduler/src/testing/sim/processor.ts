@@ -4,7 +4,6 @@ import {
   type Call,
   type CallEnded,
   defaultTaskOptions,
-  type ErrorRecord,
   errorRecord,
   noNeeds,
   type Outcome,
@@ -14,6 +13,7 @@ import {
   type ProcessorId,
   type ProcessorRecord,
   type RangeItems,
+  type SliceItem,
   type SpawnRequest,
   type TaskRef,
 } from '../../index.ts'
@@ -213,12 +213,12 @@ export function createSimHost(
     const run = newRun(call, unpackProgram(items.at(0)), 0)
     lane.running.push(run)
     const values: Payload[] = []
-    const errors: { index: number; error: ErrorRecord }[] = []
+    const apart: SliceItem[] = []
     const runItem = (): void => {
       if (run.isOver) return
       const index = values.length
       if (index === items.count || (index > 0 && rng.chance(0.1))) {
-        finish(lane, run, { status: 'sliced', values: packValues(values), failed: errors })
+        finish(lane, run, { status: 'sliced', values: packValues(values), apart })
         return
       }
       const item = { ...call, no: call.no + index, args: items.at(index), items: null }
@@ -231,7 +231,8 @@ export function createSimHost(
           return
         }
         if (isThrowing(item, program)) {
-          errors.push({ index, error: errorRecord('E_BODY', `body ${program.seed} threw`) })
+          const error = errorRecord('E_BODY', `body ${program.seed} threw`)
+          apart.push({ index, outcome: { status: 'failed', error } })
         }
         values.push(packValue(resultOf(program, [], []), stamp))
         runItem()

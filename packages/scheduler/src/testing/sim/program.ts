@@ -1,5 +1,6 @@
 import {
   type OperationHash,
+  PackedColumn,
   PackedPayload,
   type Payload,
   type RangeItems,
@@ -91,23 +92,19 @@ export function stampOf(value: Payload): number {
 
 /** The arguments of several tasks as a range. */
 export function packRange(args: readonly Payload[]): RangeItems {
-  return {
-    count: args.length,
-    at: (index) => args[index] as Payload,
-    slice: (from, to) => packRange(args.slice(from, to)),
-  }
+  return columnOf(args)
 }
 
 /** The values of several tasks as a slice's. */
 export function packValues(values: readonly Payload[]): RangeValues {
-  return {
-    count: values.length,
-    at: (index) => values[index] as Payload,
-    slice: (from, to) => packValues(values.slice(from, to)),
-    pack: () => {
-      throw new Error('Cannot pack the values of a slice as it never travels')
-    },
-  }
+  return columnOf(values)
+}
+
+function columnOf(payloads: readonly Payload[]): PackedColumn {
+  return new PackedColumn(
+    payloads.map((payload) => payload.pack()),
+    false,
+  )
 }
 
 /** The number that a body makes of its inputs (by argument index) and its children's numbers. */

@@ -1,12 +1,13 @@
-import type {
-  Clock,
-  JobId,
-  PeerId,
-  Replica,
-  ReplicaNetwork,
-  ReplicatedRecord,
-  Rng,
-  Unsubscribe,
+import {
+  type Clock,
+  type JobId,
+  PackedColumn,
+  type PeerId,
+  type Replica,
+  type ReplicaNetwork,
+  type ReplicatedRecord,
+  type Rng,
+  type Unsubscribe,
 } from '../../index.ts'
 import { frozenCopy } from './copy.ts'
 import { hashText } from './rng.ts'
@@ -247,7 +248,7 @@ export function createFakeReplica(options: SimReplicaOptions): SimReplica {
 
 function documentOf(record: ReplicatedRecord, self: PeerId): string {
   const isJobs = record.type === 'specs' || record.type === 'outcomes' || record.type === 'operations'
-  return isJobs ? `job:${record.job}` : `lane:${self}`
+  return isJobs || record.type === 'range' ? `job:${record.job}` : `lane:${self}`
 }
 
 /** Records are frozen, and the same ones stand in every fake replica of a world. */
@@ -263,7 +264,8 @@ function contentOf(record: ReplicatedRecord): string {
 }
 
 function toText(record: ReplicatedRecord): string {
-  return JSON.stringify(record, (_key, value) =>
-    value instanceof Uint8Array ? Array.from(value).join('.') : value,
-  )
+  return JSON.stringify(record, (_key, value) => {
+    const plain = value instanceof PackedColumn ? value.pack() : value
+    return plain instanceof Uint8Array ? Array.from(plain).join('.') : plain
+  })
 }
