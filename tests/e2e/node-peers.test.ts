@@ -42,6 +42,27 @@ function grindHere(seed: number): number {
 }
 
 describe('two peers in two processes', () => {
+  test('[RG1] tasks in a row cross as slices: each has its own value, error, cancel and dependents', async () => {
+    const mesh = await member('submitter')
+    await lender('lender', 2)
+    const picky = operation('picky', (n: number) => {
+      if (n === 700) throw new RangeError('not 700')
+      return n === 800 ? new Uint8Array(100_000).fill(1) : { n }
+    })
+    const tasks = Array.from({ length: 2000 }, (_, n) => mesh.spawn(picky, n))
+    tasks[1999]?.cancel('enough')
+    const sum = mesh.spawn(add, mesh.spawn(add, 1, 2), 4)
+    const ends = await Promise.allSettled(tasks)
+    expect(ends.map((end) => end.status === 'fulfilled').filter((isWell) => !isWell)).toHaveLength(2)
+    expect(ends[700]).toMatchObject({ reason: { message: expect.stringContaining('not 700') } })
+    expect(ends[1999]).toMatchObject({ reason: expect.any(CancelledError) })
+    expect(ends[800]).toEqual({ status: 'fulfilled', value: new Uint8Array(100_000).fill(1) })
+    expect(ends[1234]).toEqual({ status: 'fulfilled', value: { n: 1234 } })
+    expect(await sum).toBe(7)
+    expect(await mesh.map((x: number) => x + 0.5, new Float64Array(3000))).toEqual(new Array(3000).fill(0.5))
+    expect(await mesh.map((text: string) => text.length, ['a', '', 'abc'])).toEqual([1, 0, 3])
+  }, 30_000)
+
   test('values, dependencies, errors and nested tasks cross', async () => {
     const mesh = await member('submitter')
     const peer = await lender('lender', 1)

@@ -245,15 +245,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     }),
   },
   {
-    name: 'an adopted slice is taken for its first task',
-    mode: 'liveness',
-    mutate: sending((message) =>
-      message.type === 'holdings'
-        ? { ...message, running: message.running.map(({ count: _, ...one }) => one) }
-        : message,
-    ),
-  },
-  {
     name: 'nobody hears that a job ended',
     mode: 'liveness',
     mutate: writing((record) => (record.type === 'ended' ? [] : [record])),

@@ -1,29 +1,17 @@
 import {
   type Clock,
   type JobId,
-  type OperationRecord,
   type OperationStore,
-  type OutcomeRecord,
   type PeerId,
   type PeerProfile,
-  type RangeSpec,
   type ReplicatedRecord,
   ShoalError,
-  type TaskSpec,
 } from '@shoal/scheduler'
 import * as Y from 'yjs'
-import {
-  cutRange,
-  estimateOutcome,
-  estimateSpec,
-  packOperations,
-  packOutcomes,
-  packProfile,
-  packRange,
-  packSpecs,
-} from './batch.ts'
+import { packProfile } from './batch.ts'
 import { type DocumentName, jobName, laneName, type ReplicatedDocument } from './document.ts'
 import type { Documents } from './documents.ts'
+import { type JobBuffer, jobEntries } from './job-entries.ts'
 import { type LaneRecord, packLaneRecord, unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
 import { draftJobSeal, draftLaneSeal, type Entry, isSeal, laneSeals, type ReplicaSigning } from './seals.ts'
@@ -72,13 +60,6 @@ interface Change {
     readonly deleted: readonly Y.Item[]
     readonly entries: readonly Entry[]
   }
-}
-
-interface JobBuffer {
-  readonly specs: TaskSpec[]
-  readonly ranges: RangeSpec[]
-  readonly operations: OperationRecord[]
-  readonly outcomes: Map<number, OutcomeRecord[]>
 }
 
 type JobRecord = Extract<ReplicatedRecord, { readonly type: 'operations' | 'specs' | 'range' | 'outcomes' }>
@@ -240,7 +221,7 @@ class BufferedWriter implements Writer {
   #gatherRows(record: JobRecord): void {
     let buffer = this.#jobs.get(record.job)
     if (buffer === undefined) {
-      buffer = { specs: [], ranges: [], operations: [], outcomes: new Map() }
+      buffer = { specs: [], operations: [], outcomes: new Map() }
       this.#jobs.set(record.job, buffer)
     }
     if (record.type === 'operations') buffer.operations.push(...record.operations)
@@ -248,7 +229,7 @@ class BufferedWriter implements Writer {
       for (const spec of record.specs) buffer.specs.push(spec)
       this.#rows += record.specs.length
     } else if (record.type === 'range') {
-      buffer.ranges.push(record.range)
+      buffer.specs.push(record.range)
       this.#rows++
     } else {
       const list = buffer.outcomes.get(record.epoch) ?? []
@@ -356,56 +337,6 @@ class BufferedWriter implements Writer {
       for (const { array, bytes } of entries) document.append(transaction, array, bytes)
     })
   }
-}
-
-function jobEntries(
-  document: ReplicatedDocument,
-  job: JobId,
-  buffer: JobBuffer,
-  options: WriterOptions,
-): Entry[] {
-  const entries: Entry[] = []
-  const wanted = buffer.operations.filter(({ hash }) => !document.operations.has(hash))
-  for (const { hash } of wanted) document.operations.add(hash)
-  for (const { operation: hash } of [...buffer.ranges, ...buffer.specs]) {
-    if (document.operations.has(hash)) continue
-    const operation = options.operations.get(hash)
-    if (operation === null || operation.source.length > options.limits.sourceChars) continue
-    document.operations.add(hash)
-    wanted.push(operation)
-  }
-  for (const operation of wanted) entries.push({ array: 'spec', bytes: packOperations([operation]) })
-  for (const range of buffer.ranges.flatMap((one) => cutRange(one, options.limits.batchBytes))) {
-    entries.push({ array: 'spec', bytes: packRange(range) })
-  }
-  for (const specs of cut(buffer.specs, estimateSpec, options.limits)) {
-    entries.push({ array: 'spec', bytes: packSpecs(specs, job) })
-  }
-  for (const [epoch, all] of buffer.outcomes) {
-    for (const outcomes of cut(all, estimateOutcome, options.limits)) {
-      entries.push({ array: 'done', bytes: packOutcomes(epoch, outcomes, job) })
-    }
-  }
-  return entries
-}
-
-/** Cuts rows into batches that stay within the limits; a row that is larger alone goes alone. */
-function cut<T>(rows: readonly T[], estimate: (row: T) => number, limits: ReplicaLimits): readonly T[][] {
-  const batches: T[][] = []
-  let batch: T[] = []
-  let bytes = 0
-  for (const row of rows) {
-    const size = estimate(row)
-    if (batch.length > 0 && (bytes + size > limits.batchBytes || batch.length >= limits.batchRows)) {
-      batches.push(batch)
-      batch = []
-      bytes = 0
-    }
-    batch.push(row)
-    bytes += size
-  }
-  if (batch.length > 0) batches.push(batch)
-  return batches
 }
 
 /** What ended goes from this peer's own lane: a lane that only grew would be joined for ever. */

@@ -1,4 +1,12 @@
-import { type CallerId, type ErrorRecord, type Message, PackedPayload, ShoalError } from '@shoal/scheduler'
+import {
+  type CallerId,
+  type ErrorRecord,
+  type Message,
+  PackedColumn,
+  PackedPayload,
+  ShoalError,
+  type SliceAssignment,
+} from '@shoal/scheduler'
 import { expect, test } from 'vitest'
 import { limits } from '../limits.ts'
 import { packMessages } from './batch.ts'
@@ -15,6 +23,7 @@ import {
   self,
   service,
   serviceMessages,
+  slice,
 } from './testing/messages.ts'
 
 function cross(messages: readonly Message[]): readonly Message[] {
@@ -169,4 +178,51 @@ test('unpackBody() survives 20,000 mutations of good bodies with known codes', (
       if (!isKnown) throw caught
     }
   }
+})
+
+test('[RG3] a slice crosses as one row, with the arguments of each of its tasks', () => {
+  const tasks = Array.from({ length: 3 }, (_, at) => ({ ...slice, no: at * 3, attempt: 2 ** 40 + at }))
+  const [message] = cross([{ type: 'assign', job, epoch: 1, tasks }]) as [
+    Extract<Message, { type: 'assign' }>,
+  ]
+  expect(message.tasks.map(({ no, attempt }) => [no, attempt - 2 ** 40])).toEqual([
+    [0, 0],
+    [3, 1],
+    [6, 2],
+  ])
+  for (const task of message.tasks)
+    expect(((task as SliceAssignment).items as PackedColumn).numbers).toEqual(Float64Array.of(5, 6, 7))
+})
+
+test.each([
+  ['with more values than tasks', 1, new PackedColumn(Float64Array.of(1, 2), false), []],
+  ['without any value', 2, new PackedColumn([], false), []],
+  ['that tells apart what it does not have', 2, new PackedColumn(Float64Array.of(1), false), [1]],
+])('[WP1] results of a slice %s are refused', (_, count, values, indices) => {
+  const apart = indices.map((index) => ({ index, outcome: { status: 'failed', error } as const }))
+  const outcome = { status: 'sliced', values, apart } as const
+  const message: Message = {
+    type: 'results',
+    job,
+    epoch: 1,
+    results: [{ no: 0, attempt: 1, count, outcome, ranMs: 0 }],
+  }
+  expect(() => readMessage(writeMessage(message), self)).toThrow(
+    expect.objectContaining({ code: 'E_SCHEMA' }),
+  )
+})
+
+test('[RG7] a chunk among the values of a slice is refused: whoever makes one tells it apart', () => {
+  const [, , , , , , last] = results
+  const chunk = last?.outcome.status === 'done' ? last.outcome.value.pack() : new Uint8Array(0)
+  const outcome = { status: 'sliced', values: new PackedColumn([chunk, chunk], false), apart: [] } as const
+  const message: Message = {
+    type: 'results',
+    job,
+    epoch: 1,
+    results: [{ no: 0, attempt: 1, count: 2, outcome, ranMs: 0 }],
+  }
+  expect(() => readMessage(writeMessage(message), self)).toThrow(
+    expect.objectContaining({ code: 'E_SCHEMA' }),
+  )
 })

@@ -1,11 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { Call, CallEnded, JobId, OperationRecord, PeerId, ProcessorRecord } from '@shoal/scheduler'
+import {
+  type Call,
+  type CallEnded,
+  type JobId,
+  type OperationRecord,
+  type PeerId,
+  type ProcessorRecord,
+  type RangeItems,
+  readColumn,
+  type SliceOutcome,
+} from '@shoal/scheduler'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { markContext, operationFrom } from '../code/index.ts'
-import { LivePayload, payloadValue } from '../values/index.ts'
-import { createWorkerHost, type WorkerHost } from './index.ts'
+import { LivePayload, payloadValue, toCells, toColumn } from '../values/index.ts'
+import { createWorkerHost, type WorkerHost, type WorkerHostOptions } from './index.ts'
 import { type NodeWorkerOptions, startNodeWorker } from './worker.node.ts'
 
 const peer = 'peer-1' as PeerId
@@ -17,8 +27,13 @@ afterEach(async () => {
   for (const host of hosts.splice(0)) await host.close()
 })
 
-function open(count: number, worker: NodeWorkerOptions = {}): WorkerHost {
+function open(
+  count: number,
+  worker: NodeWorkerOptions = {},
+  options: Pick<WorkerHostOptions, 'resultForm'> = {},
+): WorkerHost {
   const host = createWorkerHost({
+    ...options,
     peer,
     count,
     startWorker: () => startNodeWorker(worker),
@@ -182,4 +197,54 @@ test('an idle host does not keep the process alive', async () => {
   onTestFinished(() => void child.kill())
   const [code] = await once(child, 'exit')
   expect({ code, said }).toEqual({ code: 0, said: 'ready\n' })
+})
+
+describe('a slice in a room', () => {
+  const slice = (body: unknown, items: RangeItems): Call => ({ ...callOf(body), items })
+  const sliced = async (body: unknown, items: RangeItems): Promise<SliceOutcome> => {
+    const host = open(1, {}, { resultForm: 'packed' })
+    const outcome = await run(host, slice(body, items))
+    if (outcome.status !== 'sliced') throw new Error(`expected a slice: ${JSON.stringify(outcome)}`)
+    return outcome
+  }
+  const read = ({ values }: SliceOutcome): unknown[] =>
+    Array.from({ length: values.count }, (_, index) => payloadValue(values.at(index)))
+
+  test('[RG3] of numbers gives numbers, in a form that travels', async () => {
+    const outcome = await sliced((x: number) => x * 2, toColumn(Float64Array.of(1, 2, 3), true))
+    expect(readColumn(outcome.values.pack()).numbers).toEqual(Float64Array.of(2, 4, 6))
+  })
+
+  test('[RG3] takes arguments of any kind, one or several, and gives values of any kind', async () => {
+    const cells = toCells([
+      [1, 'a'],
+      [2, null],
+      [3, { deep: [undefined] }],
+    ])
+    const outcome = await sliced((x: number, y: unknown) => ({ x, y }), toColumn(cells ?? [], false))
+    expect(readColumn(outcome.values.pack()).count).toBe(3)
+    expect(read(outcome)).toEqual([
+      { x: 1, y: 'a' },
+      { x: 2, y: null },
+      { x: 3, y: { deep: [undefined] } },
+    ])
+  })
+
+  test('[RG3] tells apart who threw, and values that are too big to travel with the others', async () => {
+    const body = (x: number): unknown => {
+      if (x === 1) throw new RangeError('one')
+      return x === 2 ? new Uint8Array(100_000) : x
+    }
+    const outcome = await sliced(body, toColumn(Float64Array.of(0, 1, 2, 3), true))
+    expect([0, 3].map((index) => payloadValue(outcome.values.at(index)))).toEqual([0, 3])
+    const [bad, big] = outcome.apart.toSorted((left, right) => left.index - right.index)
+    expect(bad).toMatchObject({ index: 1, outcome: { status: 'failed', error: { name: 'RangeError' } } })
+    expect(big?.index).toBe(2)
+    expect(big?.outcome.status === 'done' && payloadValue(big.outcome.value)).toEqual(new Uint8Array(100_000))
+  })
+
+  test('[RG3] gives items back when its values are many bytes', async () => {
+    const outcome = await sliced(() => 'x'.repeat(10_000), toColumn(new Float64Array(100), true))
+    expect(outcome.values.count).toBe(4)
+  })
 })

@@ -12,6 +12,7 @@ import {
   type JournalEntry,
   type Message,
   type OperationHash,
+  PackedColumn,
   PackedPayload,
   type PeerId,
   type ProcessorId,
@@ -21,6 +22,7 @@ import {
   type ServiceReply,
   type ServiceSnapshot,
   type ServiceSpec,
+  type SliceAssignment,
 } from '@shoal/scheduler'
 
 export const self: PeerId = 'peer-1' as PeerId
@@ -54,6 +56,16 @@ export const chunk: ChunkPayload = new ChunkPayload(
   { job, no: 4 },
   [home, self],
 )
+const numbers = new PackedColumn(Float64Array.of(1, 2, 0.5), false)
+const parts = new PackedColumn([new Uint8Array(0), Uint8Array.of(3, 4)], true)
+/** Several tasks as one attempt. */
+export const slice: SliceAssignment = {
+  ...assignment,
+  args: payload(),
+  inputs: [],
+  timeoutMs: 0,
+  items: new PackedColumn(Float64Array.of(5, 6, 7), true),
+}
 export const attempts: readonly AttemptRef[] = [
   { no: 1, attempt: 2 },
   { no: 2 ** 24, attempt: 3 },
@@ -66,6 +78,22 @@ export const results: readonly [AttemptResult, ...AttemptResult[]] = [
   { no: 5, attempt: 1, outcome: { status: 'refused' }, ranMs: 0 },
   { no: 6, attempt: 1, outcome: { status: 'unfed', error }, ranMs: 0 },
   { no: 7, attempt: 1, outcome: { status: 'done', value: chunk }, ranMs: 2 },
+  { no: 8, attempt: 2, count: 256, outcome: { status: 'lost' }, ranMs: 0 },
+  { no: 300, attempt: 4, count: 4, outcome: { status: 'sliced', values: numbers, apart: [] }, ranMs: 0.5 },
+  {
+    no: 304,
+    attempt: 5,
+    count: 3,
+    outcome: {
+      status: 'sliced',
+      values: parts,
+      apart: [
+        { index: 0, outcome: { status: 'failed', error } },
+        { index: 1, outcome: { status: 'done', value: chunk } },
+      ],
+    },
+    ranMs: 0.5,
+  },
 ]
 
 /** One message of each type, with something in every field. For tests. */
@@ -82,7 +110,7 @@ export const every: { readonly [T in Message['type']]: Extract<Message, { readon
     type: 'assign',
     job,
     epoch: 1,
-    tasks: [assignment, { ...assignment, no: 4, inputs: [], args: chunk, remakes: chunk.ref.id }],
+    tasks: [assignment, slice, { ...assignment, no: 4, inputs: [], args: chunk, remakes: chunk.ref.id }],
   },
   revoke: { type: 'revoke', job, epoch: 1, attempts },
   abort: { type: 'abort', job, epoch: 1, attempts },
@@ -95,7 +123,10 @@ export const every: { readonly [T in Message['type']]: Extract<Message, { readon
     type: 'holdings',
     job,
     epoch: 2,
-    running: [{ no: 1, attempt: 1, processor }],
+    running: [
+      { no: 1, attempt: 1, processor },
+      { no: 2, attempt: 2, processor, count: 200 },
+    ],
     results,
     unknown: attempts,
   },

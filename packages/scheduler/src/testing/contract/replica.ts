@@ -5,6 +5,7 @@ import {
   noNeeds,
   type OperationHash,
   type OutcomeRecord,
+  PackedColumn,
   PackedPayload,
   type PeerId,
   type ReplicatedRecord,
@@ -319,6 +320,8 @@ function fullRecords(by: PeerId): ReplicatedRecord[] {
   const origin = { job: 'j2' as JobId, no: 7 }
   const processor = `${by}/worker/0` as Extract<OutcomeRecord['outcome'], { status: 'done' }>['processor']
   const value = new PackedPayload(new Uint8Array(0))
+  const numbers = new PackedColumn(Float64Array.of(1, 2, 0.5), true)
+  const parts = new PackedColumn([Uint8Array.of(0x91, 1), Uint8Array.of(0x91, 2)], false)
   return [
     { type: 'profile', by, profile: { name: 'p', processors: [] } },
     { type: 'job', by, job, name: 'job' },
@@ -332,6 +335,8 @@ function fullRecords(by: PeerId): ReplicatedRecord[] {
         { ...plain, no: 3, options: { ...options, scope }, parent: { no: 0, attempt: 1, seq: 0 } },
       ],
     },
+    { type: 'range', job, range: { first: 10, operation: plain.operation, options, items: numbers } },
+    { type: 'range', job, range: { first: 13, operation: plain.operation, options, items: parts } },
     {
       type: 'outcomes',
       job,
@@ -345,6 +350,8 @@ function fullRecords(by: PeerId): ReplicatedRecord[] {
           no: 3,
           outcome: { status: 'failed', error: cause, origin: { job, no: 3 }, attempts: 0, peer: null },
         },
+        { no: 10, count: 3, outcome: { status: 'done', value: numbers, processor } },
+        { no: 13, count: 2, outcome: { status: 'cancelled', reason: 'no need' } },
       ],
     },
   ]
@@ -367,7 +374,7 @@ function comparable(records: readonly ReplicatedRecord[]): readonly unknown[] {
 
 function textOf(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) => {
-    if (part instanceof PackedPayload) return [...part.pack()]
+    if (part instanceof PackedPayload || part instanceof PackedColumn) return [...part.pack()]
     return part instanceof Uint8Array ? [...part] : part
   })
 }
