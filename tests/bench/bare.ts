@@ -62,10 +62,8 @@ export async function answerBare(connection: RTCPeerConnection, offer: string): 
   return described(connection)
 }
 
-/** This process's end of the bare channel. */
-export interface Bare {
-  readonly offer: string
-  accept(answer: string): Promise<void>
+/** A way to the other process with nothing on top, whatever it is made of. */
+export interface Channel {
   /** One 64 B message there and back. */
   ping(): Promise<void>
   /** Messages of 64 B each, all at once, echoed. Gives messages per second. */
@@ -77,6 +75,12 @@ export interface Bare {
   /** The same the other way: the far end sends. */
   pull(bytes: number): Promise<number>
   close(): void
+}
+
+/** This process's end of the bare channel. */
+export interface Bare extends Channel {
+  readonly offer: string
+  accept(answer: string): Promise<void>
 }
 
 export async function offerBare(connection: RTCPeerConnection): Promise<Bare> {
@@ -148,7 +152,7 @@ async function pour(channel: RTCDataChannel, bytes: number): Promise<void> {
   }
 }
 
-async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+export async function secondsOf(work: () => Promise<unknown>): Promise<number> {
   const startedAt = performance.now()
   await work()
   return (performance.now() - startedAt) / 1000

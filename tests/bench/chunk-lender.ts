@@ -2,14 +2,16 @@ import { createNodeTransport, fileDisk } from '@shoal/mesh/node'
 import { RTCPeerConnection } from 'node-datachannel/polyfill'
 import { type ChunkPeerParts, joinForChunks, type Order } from '../support/chunk-orders.ts'
 import { answerBare } from './bare.ts'
+import { answerTcp } from './tcp.ts'
 
 /*
- * A Node process that keeps chunks, and is the far end of the bare channel. Told what to do by its parent.
+ * A Node process that keeps chunks, and is the far end of the references. Told what to do by its parent.
  */
 
 export type ChunkOrder =
   | { readonly type: 'join'; readonly invite: string }
   | { readonly type: 'bare'; readonly offer: string }
+  | { readonly type: 'tcp' }
   | { readonly type: 'obey'; readonly order: Order }
 
 /** How a process of the benchmark joins a room. */
@@ -35,6 +37,7 @@ async function obey(given: ChunkOrder): Promise<object> {
     return { peer: peer.self }
   }
   if (given.type === 'obey') return (await peer?.obey(given.order)) ?? {}
+  if (given.type === 'tcp') return { port: await answerTcp() }
   const connection = new RTCPeerConnection({ iceServers: [] })
   connections.push(connection)
   return { answer: await answerBare(connection as never, given.offer) }

@@ -8,6 +8,7 @@ import type { Selection } from './arguments.ts'
 import { offerBare } from './bare.ts'
 import { type ChunkOrder, nodeParts } from './chunk-lender.ts'
 import { check, paired, type Row, rowsOf } from './stats.ts'
+import { callTcp } from './tcp.ts'
 
 /** Chunks that a second process holds, fetched by this one: stores and links alone, without tasks. */
 export async function benchB5c(selection: Selection): Promise<Row[]> {
@@ -22,6 +23,7 @@ export async function benchB5c(selection: Selection): Promise<Row[]> {
   try {
     const { answer = '' } = await ask({ type: 'bare', offer: bare.offer })
     await bare.accept(answer)
+    const tcp = await callTcp((await ask({ type: 'tcp' })).port ?? 0)
     const { peer: holder = '' } = await ask({ type: 'join', invite: host.memberInvite })
     const here = await joinBeside(host.memberInvite, holder)
     const rows: Row[] = []
@@ -45,10 +47,11 @@ export async function benchB5c(selection: Selection): Promise<Row[]> {
       }
       const samples = await paired(Math.min(9, selection.pairs), [
         { name: 'bare', once: () => bare.pull(sizeBytes) },
+        { name: 'tcp', once: () => tcp.pull(sizeBytes) },
         { name: 'shoal', once: fetched },
       ])
       const label = { bench: 'B5c', place: 'node', unit: 'MB/s', metric: `${mebibytes} MiB chunk` }
-      rows.push(...rowsOf(label, samples, ['bare']))
+      rows.push(...rowsOf(label, samples, ['bare', 'tcp']))
     }
     return rows
   } finally {
@@ -73,6 +76,7 @@ async function joinBeside(invite: string, holder: string): ReturnType<typeof joi
 interface Reply extends Answer {
   readonly peer?: string
   readonly answer?: string
+  readonly port?: number
   readonly failed?: string
 }
 

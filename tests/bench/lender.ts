@@ -2,6 +2,7 @@ import { joinMesh, type Mesh } from '@shoal/sdk'
 import { RTCPeerConnection } from 'node-datachannel/polyfill'
 import { answerBare } from './bare.ts'
 import { Counter } from './counter.ts'
+import { answerTcp } from './tcp.ts'
 
 /*
  * A Node process that lends workers, and is the far end of the bare channel. Told what to do by its parent.
@@ -10,6 +11,7 @@ import { Counter } from './counter.ts'
 type Order =
   | { readonly type: 'join'; readonly invite: string; readonly workers: number }
   | { readonly type: 'bare'; readonly offer: string }
+  | { readonly type: 'tcp' }
   | { readonly type: 'service'; readonly name: string; readonly durability: 'none' | 'snapshot' | 'journal' }
 
 const connections: RTCPeerConnection[] = []
@@ -25,6 +27,7 @@ async function obey(order: Order): Promise<object> {
     await mesh?.service(Counter, [], { name, durability })
     return { type: 'made' }
   }
+  if (order.type === 'tcp') return { type: 'listening', port: await answerTcp() }
   const connection = new RTCPeerConnection({ iceServers: [] })
   connections.push(connection)
   return { type: 'answer', answer: await answerBare(connection as never, order.offer) }

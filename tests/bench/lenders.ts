@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 export interface Lender {
   readonly peer: string
   bare(offer: string): Promise<string>
+  /** Listens for a TCP connection there; gives the port. */
+  tcp(): Promise<number>
   /** Makes a counter there. */
   service(name: string, durability: string): Promise<void>
   /** As a power cut would: no goodbye. */
@@ -21,6 +23,7 @@ interface Reply {
   readonly type: string
   readonly peer?: string
   readonly answer?: string
+  readonly port?: number
   readonly reason?: string
 }
 
@@ -42,6 +45,7 @@ export async function startLender(invite: string, workers: number): Promise<Lend
   const { peer = '' } = await ask({ type: 'join', invite, workers })
   return {
     peer,
+    tcp: async () => (await ask({ type: 'tcp' })).port ?? 0,
     bare: async (offer) => (await ask({ type: 'bare', offer })).answer ?? '',
     service: async (name, durability) => void (await ask({ type: 'service', name, durability })),
     async kill() {

@@ -69,7 +69,15 @@ async function join(invite: string, workers: number): Promise<string> {
 async function remote(id: keyof typeof remoteBenches, note: string, options: Options): Promise<Row[]> {
   if (joined === null || bare === null) throw new Error('Cannot measure as the page must have joined')
   const peer = await lenderOf(joined)
-  return remoteBenches[id]({ place: 'rtc', mesh: joined, peer, bare, service: null, note, ...options })
+  return remoteBenches[id]({
+    place: 'rtc',
+    mesh: joined,
+    peer,
+    references: { bare },
+    service: null,
+    note,
+    ...options,
+  })
 }
 
 /** From a page that has loaded to its first result of another peer, in milliseconds. */

@@ -1,5 +1,5 @@
 import type { Mesh } from '@shoal/sdk'
-import type { Bare } from './bare.ts'
+import type { Channel } from './bare.ts'
 import type { Lender } from './lenders.ts'
 import { latency } from './local.ts'
 import { noop } from './ops.ts'
@@ -11,13 +11,35 @@ export interface RemotePair {
   readonly mesh: Mesh
   /** The other process's peer. */
   readonly peer: string
-  readonly bare: Bare
+  readonly references: References
   /** Makes a counter in the other process; not in pages. */
   readonly service: Lender['service'] | null
   readonly pairs: number
   readonly isQuick: boolean
   /** What the other one is: `contributor` or `member`. */
   readonly note: string
+}
+
+/** What the ways between the two processes can do with nothing on top. */
+interface References {
+  readonly bare: Channel
+  /** Between Node processes. */
+  readonly tcp?: Channel
+}
+
+function eachReference({ references }: RemotePair): [name: string, channel: Channel][] {
+  return Object.entries(references) as [string, Channel][]
+}
+
+/** One message there and back, over each reference. */
+export function pings(pair: RemotePair): { readonly name: string; call(i: number): Promise<number> }[] {
+  return eachReference(pair).map(([name, channel]) => ({
+    name,
+    async call(i) {
+      await channel.ping()
+      return i
+    },
+  }))
 }
 
 /** Resolves when a peer with workers is there; gives its id. */
@@ -37,10 +59,12 @@ export async function lenderOf(mesh: Mesh): Promise<string> {
 const count = 10_000
 
 export async function benchB1r(pair: RemotePair): Promise<Row[]> {
-  const { place, peer, bare, note, isQuick } = pair
+  const { place, peer, references, note, isQuick } = pair
+  const { bare, tcp } = references
   const there = pair.mesh.with({ peer })
   const contestants: Contestant[] = [
     { name: 'bare-batched', once: () => bare.batched(200) },
+    ...(tcp === undefined ? [] : [{ name: 'tcp-batched', once: () => tcp.batched(200) }]),
     { name: 'bare-each', once: () => bare.each(isQuick ? 1000 : 5000) },
     {
       name: 'shoal',
@@ -62,6 +86,7 @@ export async function benchB1r(pair: RemotePair): Promise<Row[]> {
   const samples = await paired(Math.min(5, pair.pairs), contestants)
   const rows = rowsOf({ bench: 'B1r', place, metric: 'rate', unit: 'tasks/s', note }, samples, [
     'bare-batched',
+    'tcp-batched',
   ])
   const own = rows.find((row) => row.system === 'shoal') as Row
   return [
@@ -71,22 +96,15 @@ export async function benchB1r(pair: RemotePair): Promise<Row[]> {
 }
 
 export async function benchB2r(pair: RemotePair): Promise<Row[]> {
-  const { place, peer, bare, isQuick, note } = pair
+  const { place, peer, isQuick, note } = pair
   const there = pair.mesh.with({ peer })
-  const ping = async (i: number): Promise<number> => {
-    await bare.ping()
-    return i
-  }
-  const callers = [
-    { name: 'bare', call: ping },
-    { name: 'shoal', call: (i: number) => there.spawn(noop, i) },
-  ]
+  const callers = [...pings(pair), { name: 'shoal', call: (i: number) => there.spawn(noop, i) }]
   const rows = await latency({ bench: 'B2r', place }, callers, { blocks: isQuick ? 5 : 20, calls: 100 })
   return rows.map((row) => ({ ...row, note: `${note}, ${row.note}` }))
 }
 
 export async function benchB5(pair: RemotePair): Promise<Row[]> {
-  const { place, peer, bare, isQuick, note } = pair
+  const { place, peer, isQuick, note } = pair
   const there = pair.mesh.with({ peer })
   const rows: Row[] = []
   for (const mebibytes of isQuick ? [1, 16] : [1, 16, 64]) {
@@ -104,20 +122,20 @@ export async function benchB5(pair: RemotePair): Promise<Row[]> {
     // Each way against the bare channel the same way: the two ends are not equally busy.
     const [repetitions, budgetMs] = isQuick ? [3, 15_000] : [5, 60_000]
     const argument = [
-      { name: 'bare', once: () => bare.bulk(bytes) },
+      ...eachReference(pair).map(([name, channel]) => ({ name, once: () => channel.bulk(bytes) })),
       timed('shoal-argument', () => there.spawn((given: Uint8Array) => given.length, value)),
     ]
     const sent = await paired(repetitions, argument, budgetMs)
     const result = [
-      { name: 'bare', once: () => bare.pull(bytes) },
+      ...eachReference(pair).map(([name, channel]) => ({ name, once: () => channel.pull(bytes) })),
       timed('shoal-result', async () => {
         const made = await there.spawn((size: number) => new Uint8Array(size).fill(1), bytes)
         return made.length
       }),
     ]
     const received = await paired(repetitions, result, budgetMs)
-    rows.push(...rowsOf({ ...label, metric: `${mebibytes} MiB there` }, sent, ['bare']))
-    rows.push(...rowsOf({ ...label, metric: `${mebibytes} MiB back` }, received, ['bare']))
+    rows.push(...rowsOf({ ...label, metric: `${mebibytes} MiB there` }, sent, ['bare', 'tcp']))
+    rows.push(...rowsOf({ ...label, metric: `${mebibytes} MiB back` }, received, ['bare', 'tcp']))
   }
   return rows
 }

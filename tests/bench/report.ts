@@ -24,6 +24,7 @@ const goals: readonly Goal[] = [
   { bench: 'B4', metric: 'speed-1ms', ratioTo: 'split', least: 0.97 },
   { bench: 'B4', metric: 'speed-10ms', ratioTo: 'split', least: 0.99 },
   { bench: 'B5', ratioTo: 'bare', least: 0.85 },
+  { bench: 'B5', place: 'node', ratioTo: 'tcp', least: 0.5 },
   { bench: 'B6', place: 'local', ratioTo: 'raw-1', most: 1.5 },
   { bench: 'B6', place: 'node', system: 'shoal-none', ratioTo: 'bare', most: 1.5 },
   { bench: 'B6', place: 'node', system: 'shoal-none', metric: 'rate', ratioTo: null, least: 20_000 },

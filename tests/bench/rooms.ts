@@ -6,6 +6,7 @@ import { offerBare } from './bare.ts'
 import { type Lender, startLender } from './lenders.ts'
 import { lenderOf, type RemotePair } from './remote.ts'
 import { check, type Row, rowOf, rowsOf } from './stats.ts'
+import { callTcp } from './tcp.ts'
 
 /** Two Node processes over WebRTC. */
 export async function withNodePair(
@@ -17,6 +18,7 @@ export async function withNodePair(
     const lender = await startLender(role === 'member' ? memberInvite : contributorInvite, 2)
     const connection = new RTCPeerConnection({ iceServers: [] })
     const bare = await offerBare(connection as never)
+    const tcp = await callTcp(await lender.tcp())
     try {
       await bare.accept(await lender.bare(bare.offer))
       const peer = await lenderOf(mesh)
@@ -27,7 +29,7 @@ export async function withNodePair(
         place: 'node',
         mesh,
         peer,
-        bare,
+        references: { bare, tcp },
         service,
         pairs,
         isQuick,
@@ -35,6 +37,7 @@ export async function withNodePair(
       })
     } finally {
       bare.close()
+      tcp.close()
       await lender.kill()
     }
   })

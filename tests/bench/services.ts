@@ -1,7 +1,7 @@
 import type { Service, ServiceOptions } from '@shoal/sdk'
 import { Counter } from './counter.ts'
 import { type Local, latency } from './local.ts'
-import type { RemotePair } from './remote.ts'
+import { pings, type RemotePair } from './remote.ts'
 import { type Contestant, check, paired, type Row, rowOf, rowsOf } from './stats.ts'
 
 const count = 10_000
@@ -59,7 +59,7 @@ export async function benchB6(local: Local): Promise<Row[]> {
  * then waits for one more way there and back.
  */
 export async function benchB6r(pair: RemotePair): Promise<Row[]> {
-  const { place, bare, isQuick, note } = pair
+  const { place, isQuick, note } = pair
   const rows: Row[] = []
   for (const durability of [
     'none',
@@ -68,14 +68,7 @@ export async function benchB6r(pair: RemotePair): Promise<Row[]> {
   ] as const satisfies ServiceOptions['durability'][]) {
     const counter = await counterOf(pair, `${durability} one`, durability)
     const label = { bench: 'B6', place }
-    const ping = async (i: number): Promise<number> => {
-      await bare.ping()
-      return i
-    }
-    const callers = [
-      { name: 'bare', call: ping },
-      { name: `shoal-${durability}`, call: (i: number) => counter.echo(i) },
-    ]
+    const callers = [...pings(pair), { name: `shoal-${durability}`, call: (i: number) => counter.echo(i) }]
     const sequential = await latency(label, callers, { blocks: isQuick ? 5 : 20, calls: 100 })
     rows.push(...sequential.map((row) => ({ ...row, note: `${note}, ${row.note}` })))
     await counter.$.delete()
