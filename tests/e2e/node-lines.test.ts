@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { parseInvite } from '@shoal/mesh'
 import { type Mesh, operation } from '@shoal/sdk'
 import { beforeAll, beforeEach, expect, test } from 'vitest'
+import { startNode } from '../support/program.ts'
 import { useRoom } from './support/test-room.ts'
 
 // TCP lines between real processes: this one submits, another one lends.
@@ -66,6 +67,25 @@ test('[WP11] tasks go over a line, and cutting it in the middle, 3 times, loses 
   expect(mesh.peers.length).toBe(2)
   // It comes back.
   await hasLine()
+}, 60_000)
+
+test('[WP10] a process that had lines ends by itself when it has left', async () => {
+  const mesh = await member('stays')
+  const script = `
+    import { joinMesh } from '@shoal/sdk'
+    const mesh = await joinMesh(process.argv[1], { workers: 0 })
+    while (mesh.peers.length < 2) await new Promise((resolve) => mesh.on('peer-joined', resolve))
+    for await (const _ of process.stdin) break
+    await mesh.close()`
+  const program = startNode(['--input-type=module', '-e', script, contributorInvite()])
+  try {
+    await expect.poll(() => mesh.peers.length, { timeout: 20_000 }).toBe(2)
+    await hasLine()
+    program.child.stdin?.end('leave')
+    expect(await program.ended).toBe(0)
+  } finally {
+    await program.stop('SIGKILL')
+  }
 }, 60_000)
 
 test('[WP10] a chunk goes over a line of its own, and goes on when that is cut', async () => {

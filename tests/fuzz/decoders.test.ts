@@ -22,6 +22,7 @@ import {
 import { packLaneRecord, unpackLaneRecord } from '../../packages/mesh/src/replica/lane.ts'
 import { decodeReplicaMessage, encodeReplicaMessage } from '../../packages/mesh/src/replica/protocol.ts'
 import { packServiceRecord, unpackServiceRecord } from '../../packages/mesh/src/replica/service-records.ts'
+import { readLineText } from '../../packages/mesh/src/transport/tcp/offer.ts'
 import { packBody, unpackBody } from '../../packages/mesh/src/wire/body.ts'
 import {
   readCredit,
@@ -77,7 +78,23 @@ const errors = [
   Object.assign(new Error('z'), { code: 'E_Z', more: [1] }),
 ]
 
+const offer = {
+  type: 'offer',
+  id: 'ab'.repeat(16),
+  key: 'cd'.repeat(32),
+  hosts: ['10.0.0.1', '::1'],
+  port: 80,
+}
+
 const decoders: readonly Decoder[] = [
+  {
+    name: 'what a peer says of its lines',
+    read: (raw) => readLineText(new TextDecoder().decode(raw)),
+    good: [offer, { type: 'call' }, { type: 'moved', line: 1 }, { type: 'broken', line: 2, taken: 3 }].map(
+      (said) => new TextEncoder().encode(JSON.stringify(said)),
+    ),
+    isBody: false,
+  },
   {
     name: 'frames',
     read: (raw) => decodeFrame(raw, limits.controlBytesMax),

@@ -28,3 +28,17 @@ export const SDP_CHARS_MAX: number = 16_384
 export const CANDIDATE_CHARS_MAX: number = 1_024
 /** Addresses that one hint or listing may name. */
 export const ADDRESSES_MAX: number = 4_096
+/** Connections to a peer's port that have not proved themselves yet; more are closed at once. */
+export const LINE_STRANGERS_MAX: number = 32
+/** Time that such a connection has for its proof, in milliseconds. */
+export const LINE_PROOF_TIMEOUT_MS: number = 5_000
+/** Time for a call to one of a peer's addresses, proof included, in milliseconds. */
+export const LINE_CALL_TIMEOUT_MS: number = 1_500
+/** Pause before a call after a line broke, doubled while lines do not last, in milliseconds. */
+export const LINE_AGAIN_MS: { readonly first: number; readonly max: number } = { first: 500, max: 60_000 }
+/** A line that brings nothing for so long, though something waits for its receipt, is given up; in milliseconds. */
+export const LINE_STALL_MS: number = 1_500
+/** What a peer may say of its lines at once, in characters; an offer has about 200. */
+export const LINE_TEXT_CHARS_MAX: number = 4_096
+/** Addresses that a peer may tell it listens on. */
+export const LINE_HOSTS_MAX: number = 8

@@ -1,5 +1,5 @@
 import type { CloseReason, Link } from '@shoal/scheduler'
-import { LOW_WATERMARK_BYTES, MESSAGE_BYTES_MAX } from '../limits.ts'
+import { LINE_STALL_MS, LOW_WATERMARK_BYTES, MESSAGE_BYTES_MAX } from '../limits.ts'
 import { tooLarge } from '../link.errors.ts'
 import { createLinkEvents, type LinkEvents, type ReportError } from '../listeners.ts'
 import type { Base } from '../peerjs.types.ts'
@@ -32,8 +32,6 @@ export interface ControlLinkOptions {
 const takenMessages = 64
 const takenBytesMax = 262_144
 const tickMs = 500
-/** A line that brings nothing for so long, though something waits for its receipt, is given up; in milliseconds. */
-const stallMs = 1_500
 
 const nothing = new Uint8Array(0)
 
@@ -250,7 +248,7 @@ class MovingLink implements ControlLink {
     this.#tickedAt = now
     if (this.#taken > this.#takenTold) this.#tellTaken()
     if (this.#line === null || isLate || this.#sent.length === 0) return
-    if (now - Math.max(this.#line.heardAt, this.#sentAt) > stallMs) this.#break(false)
+    if (now - Math.max(this.#line.heardAt, this.#sentAt) > LINE_STALL_MS) this.#break(false)
   }
 
   /** Gives the line up, tells so, and how far it came. */

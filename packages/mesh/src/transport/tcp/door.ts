@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, TLSSocket, connect as tlsConnect } from 'node:tls'
+import { LINE_PROOF_TIMEOUT_MS, LINE_STRANGERS_MAX } from '../limits.ts'
 import type { OnRefused } from '../peerjs.types.ts'
 import { hostsOf, isLoopback, type Offer } from './offer.ts'
 import {
@@ -34,11 +35,6 @@ export interface Door {
   close(): void
 }
 
-/** Time for a call, and for who calls here, until the proof; in milliseconds. */
-const proofTimeoutMs = 5_000
-/** Connections that have not proved themselves yet; more are closed at once. */
-const strangersMax = 32
-
 const tlsOptions = {
   // The key comes over an encrypted link and dies with it: no exchange of keys could add to that.
   ciphers: 'PSK-AES128-GCM-SHA256',
@@ -61,7 +57,7 @@ export async function openDoor(host: string, onRefused: OnRefused): Promise<Door
   }
   const server = createServer((raw) => {
     raw.on('error', () => {})
-    if (strangers.size >= strangersMax) {
+    if (strangers.size >= LINE_STRANGERS_MAX) {
       raw.destroy()
       return
     }
@@ -76,8 +72,8 @@ export async function openDoor(host: string, onRefused: OnRefused): Promise<Door
       raw.destroy()
     }
     const timer = setTimeout(
-      () => refuse('E_HELLO_TIMEOUT', `it must prove itself within ${proofTimeoutMs} ms: it did not`),
-      proofTimeoutMs,
+      () => refuse('E_HELLO_TIMEOUT', `it must prove itself within ${LINE_PROOF_TIMEOUT_MS} ms: it did not`),
+      LINE_PROOF_TIMEOUT_MS,
     )
     const settle = (): void => {
       clearTimeout(timer)

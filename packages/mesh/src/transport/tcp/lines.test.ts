@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net'
 import type { Link } from '@shoal/scheduler'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type SignallingServer, startSignalling } from '../../signalling/server.ts'
+import { createChaosTransport } from '../chaos.ts'
 import { createNodeTransport, loadPeerJs, type NodeTransportOptions } from '../peerjs.node.ts'
 import { createPeerJsTransport } from '../peerjs.ts'
 import type { Base, PeerJsTransport } from '../peerjs.types.ts'
@@ -182,6 +183,34 @@ describe('[WP10] [WP11] a control link', () => {
     near.send(numbered(0))
     await expect.poll(() => got, { timeout: 15_000 }).toEqual([0])
   }, 30_000)
+
+  test('says nothing across a partition made by chaos, and all of it afterwards', async () => {
+    const [first, second] = [join(), join()]
+    await seen(first, second)
+    const chaos = createChaosTransport(first)
+    const near = await chaos.dial(second.address, 'control')
+    await expect.poll(() => second.links.length, { timeout: 10_000, interval: 5 }).toBe(1)
+    const far = second.links[0] as Link
+    near.trust?.()
+    far.trust?.()
+    await expect.poll(() => isFast(far), { timeout: 10_000, interval: 5 }).toBe(true)
+    const [there, back] = [collect(far), collect(near)]
+    near.send(numbered(0))
+    await expect.poll(() => there).toEqual([0])
+    chaos.partition(second.address)
+    near.send(numbered(1))
+    far.send(numbered(0))
+    await expect(chaos.dial(second.address, 'bulk')).rejects.toMatchObject({ code: 'E_DIAL' })
+    // What a second link brings meanwhile would have been behind it.
+    const other = await first.dial(second.address, 'control')
+    await expect.poll(() => second.links.length, { timeout: 10_000, interval: 5 }).toBe(2)
+    const beside = collect(second.links[1] as Link)
+    other.send(numbered(9))
+    await expect.poll(() => beside).toEqual([9])
+    expect([there, back]).toEqual([[0], []])
+    chaos.heal()
+    await expect.poll(() => [there, back]).toEqual([[0, 1], [0]])
+  })
 
   test('ends with its last words, also while it moves', async () => {
     for (const isMoving of [true, false]) {

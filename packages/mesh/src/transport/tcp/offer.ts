@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { ShoalError } from '@shoal/scheduler'
+import { LINE_HOSTS_MAX, LINE_TEXT_CHARS_MAX } from '../limits.ts'
 import type { Credentials } from './proof.ts'
 
 /** Where a peer listens, and how to prove oneself there. Without hosts it only calls others. */
@@ -19,14 +20,11 @@ export type LineText =
   /** This line is gone; so many of its messages were taken in. */
   | { readonly type: 'broken'; readonly line: number; readonly taken: number }
 
-const textCharsMax = 4_096
-const hostsMax = 8
-
 /**
  * @throws ShoalError `E_SCHEMA`
  */
 export function readLineText(text: string): LineText {
-  const fields = text.length <= textCharsMax ? parsed(text) : null
+  const fields = text.length <= LINE_TEXT_CHARS_MAX ? parsed(text) : null
   if (fields !== null) {
     const { type, line, taken, id, key, hosts, port } = fields
     if (type === 'call') return { type }
@@ -61,7 +59,7 @@ export function hostsOf(host: string): readonly string[] {
       return !internal && isUsable
     })
     .map(({ address }) => address)
-    .slice(0, hostsMax)
+    .slice(0, LINE_HOSTS_MAX)
 }
 
 function parsed(text: string): Readonly<Record<string, unknown>> | null {
@@ -82,7 +80,7 @@ function isHex(value: unknown, length: number): value is string {
 }
 
 function isHosts(value: unknown): value is readonly string[] {
-  if (!Array.isArray(value) || value.length > hostsMax) return false
+  if (!Array.isArray(value) || value.length > LINE_HOSTS_MAX) return false
   return value.every((host) => typeof host === 'string' && isIP(host) !== 0)
 }
 

@@ -1,6 +1,6 @@
 import type { Link } from '@shoal/scheduler'
 import { ShoalError } from '@shoal/scheduler'
-import { CONNECTIONS_PER_ADDRESS_MAX } from '../limits.ts'
+import { CONNECTIONS_PER_ADDRESS_MAX, LINE_AGAIN_MS, LINE_CALL_TIMEOUT_MS } from '../limits.ts'
 import type { ReportError } from '../listeners.ts'
 import type { Base, OnRefused } from '../peerjs.types.ts'
 import { createBulkLink } from './bulk-link.ts'
@@ -36,10 +36,6 @@ export interface Pair {
   dialBulk(): Promise<Link> | null
 }
 
-/** Time for a call to one host, in milliseconds. */
-const callTimeoutMs = 1_500
-/** Pause before a call after a line broke, doubled while lines do not last; in milliseconds. */
-const againMs = { first: 500, max: 60_000 } as const
 /** A line that lasted so long was a good one. */
 const goodLineMs = 10_000
 
@@ -63,7 +59,7 @@ class LinkedPair implements Pair {
   /** When the next bulk link may try to be a line, by `performance.now()`. */
   #bulkFrom = 0
   #bulkCount = 0
-  #pauseMs: number = againMs.first
+  #pauseMs: number = LINE_AGAIN_MS.first
   #calledAt = 0
   #timer: ReturnType<typeof setTimeout> | undefined
   #isClosed = false
@@ -88,11 +84,11 @@ class LinkedPair implements Pair {
     const isKnown = this.link.nextLine > 1 && theirs !== null && theirs.hosts.length > 0
     if (!isKnown || performance.now() < this.#bulkFrom) return null
     const { report } = this.#options
-    return callDoor(theirs, { channel: 'bulk', line: 0 }, callTimeoutMs).then(
+    return callDoor(theirs, { channel: 'bulk', line: 0 }, LINE_CALL_TIMEOUT_MS).then(
       (stream) => createBulkLink(this.link.remoteAddress, stream, report),
       (error: unknown) => {
         // Perhaps there is a wall: the other end can call here, not the other way round.
-        this.#bulkFrom = performance.now() + againMs.max
+        this.#bulkFrom = performance.now() + LINE_AGAIN_MS.max
         throw error
       },
     )
@@ -155,7 +151,7 @@ class LinkedPair implements Pair {
     this.#isCalling = true
     const line = this.link.nextLine
     try {
-      const stream = await callDoor(theirs, { channel: 'control', line }, callTimeoutMs)
+      const stream = await callDoor(theirs, { channel: 'control', line }, LINE_CALL_TIMEOUT_MS)
       this.#calledAt = performance.now()
       this.#isCaller = true
       this.#hasPassed = true
@@ -204,7 +200,7 @@ class LinkedPair implements Pair {
   #lineGone(isSudden: boolean): void {
     if (isSudden) this.#options.onHint()
     if (!this.#isCaller || this.#isClosed) return
-    if (performance.now() - this.#calledAt > goodLineMs) this.#pauseMs = againMs.first
+    if (performance.now() - this.#calledAt > goodLineMs) this.#pauseMs = LINE_AGAIN_MS.first
     this.#callLater()
   }
 
@@ -212,7 +208,7 @@ class LinkedPair implements Pair {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => void this.#call(), this.#pauseMs)
     this.#timer.unref?.()
-    this.#pauseMs = Math.min(againMs.max, this.#pauseMs * 2)
+    this.#pauseMs = Math.min(LINE_AGAIN_MS.max, this.#pauseMs * 2)
   }
 
   #say(text: LineText): void {
