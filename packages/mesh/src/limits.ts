@@ -41,8 +41,10 @@ export const limits = {
   bulkFirstWindowBytes: 1_048_576,
   /** Bytes being put together from chunks, over all peers; above it receivers give no credit. */
   reassemblyBytesMax: 268_435_456,
-  /** Longest wait for the next chunk of a message, in milliseconds. `E_CHUNK_TIMEOUT` */
-  chunkTimeoutMs: 10_000,
+  /** Longest wait for the next chunk of a message, in milliseconds: honest senders try again before. `E_CHUNK_TIMEOUT` */
+  chunkTimeoutMs: 30_000,
+  /** A bulk link on which nothing moves for this long although something waits is given up, in milliseconds. */
+  bulkStallMs: 10_000,
   /** Bytes of one piece of a chunk, the unit of its hashes and of its way: every piece but the last has so many. */
   chunkPieceBytes: 262_144,
   /** Bytes of chunks in memory; the least recently used ones above it go to the disk. */

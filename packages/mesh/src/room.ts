@@ -160,9 +160,7 @@ class OpenedRoom implements Room {
         onReplica: members.message,
         onWanted: operations.onWanted,
         onOperation: operations.onAnswer,
-        onPieceWanted: routes.onWanted,
-        onPiece: routes.onPiece,
-        onReach: routes.onReach,
+        ...pieceHooks(routes),
         onRefused: refusals.emit,
         onEpoch: (epoch) => this.#store?.saveEpoch(epoch),
       },
@@ -263,6 +261,11 @@ function chunkRoutes(role: PeerRole, peers: () => Peers, store: () => MeshChunkS
         .some((remote) => remote.peer === peer),
     members: () => remoteMembers(peers()),
   })
+}
+
+/** What peers say about pieces. */
+function pieceHooks({ onWanted, onPiece, onPieceLost, onReach }: ChunkRoutes) {
+  return { onPieceWanted: onWanted, onPiece, onPieceLost, onReach }
 }
 
 function operationPorts(clock: Clock, peers: () => Peers): OperationsOptions {

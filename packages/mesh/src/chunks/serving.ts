@@ -3,7 +3,7 @@ import { limits } from '../limits.ts'
 import { equalBytes } from '../membership/bytes.ts'
 import { pieceCount, refError } from './pieces.ts'
 import type { Shelf } from './shelf.ts'
-import type { Wanted } from './transfers.ts'
+import type { Wanted } from './transfer.ts'
 
 export interface ServingOptions {
   readonly shelf: Shelf
@@ -62,9 +62,9 @@ export function createServing({ shelf, answer }: ServingOptions): Serving {
     },
     onWanted(from, wanted) {
       const client = clients.get(from) ?? { queue: [], active: 0 }
-      if (client.queue.length >= limits.chunkPiecesQueuedMax) throw tooMany(client.queue.length)
       const kept = shelf.get(wanted.id)
-      const refusal = kept === null ? null : checkWanted(wanted, kept.ref)
+      const isFull = client.queue.length >= limits.chunkPiecesQueuedMax
+      const refusal = isFull ? tooMany(client.queue.length) : checkWanted(wanted, kept?.ref)
       if (refusal !== null) {
         void answer(from, wanted.request, null)
         throw refusal
@@ -81,7 +81,11 @@ export function createServing({ shelf, answer }: ServingOptions): Serving {
   }
 }
 
-function checkWanted(wanted: Wanted, ref: { readonly sizeBytes: number; readonly hash: Uint8Array }) {
+function checkWanted(
+  wanted: Wanted,
+  ref: { readonly sizeBytes: number; readonly hash: Uint8Array } | undefined,
+): ShoalError | null {
+  if (ref === undefined) return null
   if (!equalBytes(wanted.hash, ref.hash))
     return refError(wanted, 'its hash must be the one that it was made with')
   const count = pieceCount(ref.sizeBytes)

@@ -15,7 +15,8 @@ import type { OpenDisk } from './disk.ts'
 import { checkRef, hashBytes, hashPieces, isHashList, isSameChunk, refError } from './pieces.ts'
 import { createServing, type Serving } from './serving.ts'
 import { createShelf, type Shelf } from './shelf.ts'
-import { createTransfers, type Reach, type Transfers, type Wanted } from './transfers.ts'
+import type { Wanted } from './transfer.ts'
+import { createTransfers, type Reach, type Transfers } from './transfers.ts'
 
 /** What chunk stores say to each other, and who is there. */
 export interface ChunkNetwork {
@@ -53,6 +54,8 @@ export interface MeshChunkStore extends RoomChunks {
   onFault(listener: () => void): () => void
   onWanted(from: PeerId, wanted: Wanted): void
   onAnswer(from: PeerId, request: number, bytes: Uint8Array | null): void
+  /** The answer to a request came in part, and the rest never will. */
+  onLost(from: PeerId, request: number): void
   /** A link to the peer was made (again), broke, or the peer is gone. */
   onReach(peer: PeerId): void
 }
@@ -67,6 +70,7 @@ class NetworkChunkStore implements MeshChunkStore {
   readonly onFault: MeshChunkStore['onFault']
   readonly onWanted: MeshChunkStore['onWanted']
   readonly onAnswer: MeshChunkStore['onAnswer']
+  readonly onLost: MeshChunkStore['onLost']
   readonly #self: PeerId
   readonly #isAlone: boolean
   readonly #shelf: Shelf
@@ -98,6 +102,7 @@ class NetworkChunkStore implements MeshChunkStore {
     this.onFault = this.#faults.add
     this.onWanted = (from, wanted) => this.#serving.onWanted(from, wanted)
     this.onAnswer = (from, request, bytes) => this.#transfers.onAnswer(from, request, bytes)
+    this.onLost = (from, request) => this.#transfers.onLost(from, request)
   }
 
   get fault(): ShoalError | null {

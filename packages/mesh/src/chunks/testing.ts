@@ -1,6 +1,7 @@
 import { type Clock, type PeerId, ShoalError } from '@shoal/scheduler'
 import { type ChunkStoreOptions, createChunkStore, type MeshChunkStore } from './store.ts'
-import type { Reach, Wanted } from './transfers.ts'
+import type { Wanted } from './transfer.ts'
+import type { Reach } from './transfers.ts'
 
 /** One thing that a store said to another. */
 export type Said =
@@ -14,6 +15,8 @@ export interface StoreWorld {
   setReach(a: string, b: string, reach: Reach): void
   /** Changes, or with `null` swallows, what is said from now on. */
   tamper: (from: string, to: string, said: Said) => Said | null
+  /** How long what was just tampered with takes; 0: the next turn. */
+  delayMs: () => number
   /** Codes that a peer refused, in order, with who it was that it refused. */
   readonly refusals: string[]
   readonly said: { readonly from: string; readonly to: string; readonly said: Said }[]
@@ -29,6 +32,7 @@ export function createStoreWorld(clock: Clock): StoreWorld {
     reaches.get(key(a, b)) ?? (stores.has(b) ? 'linked' : 'gone')
   const world: StoreWorld = {
     tamper: (_from, _to, said) => said,
+    delayMs: () => 0,
     refusals: [],
     said: [],
     setReach(a, b, reach) {
@@ -59,12 +63,15 @@ export function createStoreWorld(clock: Clock): StoreWorld {
     const said = world.tamper(from, to, original)
     const link = links.get(key(from, to))
     return new Promise((resolve) => {
-      clock.defer(() => {
+      const arrive = (): void => {
         resolve()
         if (said === null || reachOf(from, to) !== 'linked' || links.get(key(from, to)) !== link) return
         world.said.push({ from, to, said })
         hear(from, to, said)
-      })
+      }
+      const delayMs = world.delayMs()
+      if (delayMs === 0) clock.defer(arrive)
+      else clock.setTimer(clock.now() + delayMs, arrive)
     })
   }
 

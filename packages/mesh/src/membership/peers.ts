@@ -12,7 +12,7 @@ import {
   type Transport,
   type ViewEvent,
 } from '@shoal/scheduler'
-import type { Wanted } from '../chunks/transfers.ts'
+import type { Wanted } from '../chunks/transfer.ts'
 import { limits } from '../limits.ts'
 import type { Refusal } from '../room.types.ts'
 import { createBulk } from '../wire/bulk.ts'
@@ -57,6 +57,7 @@ export interface PeersHooks {
   onOperation(from: PeerId, request: number, text: OperationText | null): void
   onPieceWanted(from: PeerId, wanted: Wanted, via: PeerId | null): void
   onPiece(from: PeerId, request: number, bytes: Uint8Array | null): void
+  onPieceLost(from: PeerId, request: number): void
   /** A link to the peer was made (again), broke, or the peer is gone: see `list` and `session`. */
   onReach(peer: PeerId): void
   onRefused(refusal: Refusal): void
@@ -342,6 +343,7 @@ class PeerTable implements Peers {
         }),
       random,
       deliver: incoming.onFrame,
+      onLost: incoming.onLost,
       onRefused: (error) => this.#refused(error, address),
       onMeasured: (bytesPerMs) => this.#view.measured(peer, { bytesPerMs }),
       onLife: handlers.onLife,
@@ -373,6 +375,7 @@ class PeerTable implements Peers {
       onOperation: (request, text) => hooks.onOperation(peer, request, text),
       onPieceWanted: (wanted, via) => hooks.onPieceWanted(peer, wanted, via),
       onPiece: ifCurrent((request, bytes) => hooks.onPiece(peer, request, bytes)),
+      onPieceLost: ifCurrent((request) => hooks.onPieceLost(peer, request)),
       onTicket: (ticket) => this.#door.onTicket(ticket, session().bulk),
       onRefusedBy: ifCurrent((code, message, fence) => {
         if (code !== 'E_EPOCH_STALE') return

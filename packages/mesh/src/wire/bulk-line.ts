@@ -31,6 +31,8 @@ export interface LineOptions {
   mayTake(line: Line): boolean
   /** A whole body arrived; what this throws is a refusal. */
   deliver(type: FrameType, body: Uint8Array): void
+  /** The rest of a body did not come in time; it is not sent again. */
+  onLost(type: FrameType, start: Uint8Array): void
 }
 
 /** Chunks and credit over one link. Both directions may use it. */
@@ -50,7 +52,9 @@ export interface Line {
   onChunk(frame: Uint8Array): void
   /** @returns the last of our transfers that is over, well or not */
   onCredit(frame: Uint8Array): number
-  /** Gives up a body whose next chunk is late. */
+  /** Whether something of ours waits for the other side, and nothing has moved for long. */
+  isStalled(now: number): boolean
+  /** Gives up a body whose next chunk is late; a sender that waits for memory here is told that it is not forgotten. */
   tick(now: number): void
   /** Frees what is half here. The link itself stays as it is. */
   close(): void
@@ -74,6 +78,9 @@ class ChunkLine implements Line {
   #sentBytes = 0
   #creditedBytes = 0
   #isProven = false
+  /** When the link last moved: something was sent or heard, or less was buffered. */
+  #movedAt: number
+  #bufferedBytes = 0
   #usedAt: number
   #isClosed = false
 
@@ -84,6 +91,7 @@ class ChunkLine implements Line {
     this.#options = options
     this.#intake = createIntake(options)
     this.#usedAt = options.clock.now()
+    this.#movedAt = this.#usedAt
   }
 
   get isHalf(): boolean {
@@ -117,10 +125,13 @@ class ChunkLine implements Line {
       if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
       const { id, type, body, sentBytes } = transfer
       const chunk = encodeChunk(id, type, body, sentBytes, this.#memory)
-      this.pipe.sendFrame(frameTypes.chunk, chunk.frame)
       transfer.sentBytes += chunk.bytes
       this.#sentBytes += chunk.bytes
       this.#usedAt = clock.now()
+      this.#movedAt = this.#usedAt
+      this.pipe.sendFrame(frameTypes.chunk, chunk.frame)
+      // A link may close while it is given something: its bodies are on another one by now.
+      if (this.#isClosed) return false
     }
     return true
   }
@@ -138,11 +149,21 @@ class ChunkLine implements Line {
     return lastTransfer
   }
 
+  isStalled(now: number): boolean {
+    const { bufferedBytes } = this.pipe.link
+    const isWaiting = this.#sentBytes > this.#creditedBytes
+    if (!isWaiting || bufferedBytes < this.#bufferedBytes) this.#movedAt = now
+    this.#bufferedBytes = bufferedBytes
+    return now - this.#movedAt > limits.bulkStallMs
+  }
+
   tick(now: number): void {
+    if (this.#kept.length > 0) this.#sendCredit(this.#intake.creditedBytes)
     const late = this.#intake.dropLate(now)
     if (late === null) return
-    this.pipe.refuse(late)
+    this.pipe.refuse(late.error)
     this.#credit()
+    this.#options.onLost(late.type, late.start)
   }
 
   close(): void {
@@ -154,6 +175,7 @@ class ChunkLine implements Line {
   #used(): void {
     this.#isProven = true
     this.#usedAt = this.#options.clock.now()
+    this.#movedAt = this.#usedAt
   }
 
   #take(frame: Uint8Array): void {
@@ -196,8 +218,11 @@ class ChunkLine implements Line {
   /** Every quarter of the window, and at each end of a body. */
   #credit(): void {
     const due = this.#isClosed ? null : this.#intake.creditDue()
-    if (due === null) return
-    this.pipe.send(frameTypes.credit, packBody([due, this.#options.taken.lastTransfer]))
+    if (due !== null) this.#sendCredit(due)
+  }
+
+  #sendCredit(takenBytes: number): void {
+    this.pipe.send(frameTypes.credit, packBody([takenBytes, this.#options.taken.lastTransfer]))
   }
 }
 

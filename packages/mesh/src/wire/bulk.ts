@@ -19,6 +19,8 @@ export interface BulkOptions {
   random(length: number): Uint8Array
   /** A whole body arrived; what this throws is a refusal. */
   deliver(type: FrameType, body: Uint8Array): void
+  /** A body of which this came is given up, and not sent again. */
+  onLost(type: FrameType, start: Uint8Array): void
   onRefused(error: ShoalError): void
   /** Bytes per millisecond over the last transfer that was large enough to tell. */
   onMeasured(bytesPerMs: number): void
@@ -120,6 +122,11 @@ class LinkedBulk implements Bulk {
     this.#control.tick(now)
     for (const line of [...this.#lines]) {
       line.tick(now)
+      // Its bodies go over the next one: some stacks keep a link open that carries nothing any more.
+      if (line.isStalled(now)) {
+        line.pipe.close()
+        this.#dropLine(line)
+      }
       const isIdle = this.#waiting.length === 0 && !line.isBusy
       // The one who opened it closes it; the other one only if that fails.
       if (isIdle && now - line.usedAt > limits.bulkIdleMs * (line.isOurs ? 1 : 2)) line.pipe.close()
@@ -219,9 +226,9 @@ class LinkedBulk implements Bulk {
   }
 
   #createLine(pipe: Pipe, kind: { readonly isControl: boolean; readonly isOurs: boolean }): Line {
-    const { clock, budget, deliver } = this.#options
+    const { clock, budget, deliver, onLost } = this.#options
     const mayTake = (line: Line): boolean => this.#mayTake(line)
-    return createLine({ ...kind, pipe, clock, budget, deliver, taken: this.#taken, mayTake })
+    return createLine({ ...kind, pipe, clock, budget, deliver, onLost, taken: this.#taken, mayTake })
   }
 
   /** What was on the way is sent again over the next link: the other side knows what it has. */

@@ -90,6 +90,14 @@ export function createBudget(bytesMax: number = limits.reassemblyBytesMax): Budg
   }
 }
 
+/** A body whose rest did not come. */
+export interface Late {
+  readonly error: ShoalError
+  readonly type: FrameType
+  /** What came of it. */
+  readonly start: Uint8Array
+}
+
 export interface IntakeOptions {
   readonly clock: Clock
   readonly budget: Budget
@@ -110,10 +118,12 @@ export interface Intake {
    * @throws ShoalError `E_CHUNK`, `E_TOO_LARGE`: the transfer is dropped, the next one works
    */
   take(frame: Uint8Array): { readonly type: FrameType; readonly body: Uint8Array } | null
+  /** Bytes taken in that the sender was told of. */
+  readonly creditedBytes: number
   /** Bytes taken in since the start, when it is time to say so; else `null`. */
   creditDue(): number | null
-  /** Drops a body whose next chunk is late; the error says so. */
-  dropLate(now: number): ShoalError | null
+  /** Drops a body whose next chunk is late. */
+  dropLate(now: number): Late | null
   close(): void
 }
 
@@ -147,6 +157,10 @@ class ChunkIntake implements Intake {
 
   get isBusy(): boolean {
     return this.#assembly !== null
+  }
+
+  get creditedBytes(): number {
+    return this.#creditedBytes
   }
 
   get isOverdrawn(): boolean {
@@ -191,14 +205,15 @@ class ChunkIntake implements Intake {
     return this.#receivedBytes
   }
 
-  dropLate(now: number): ShoalError | null {
+  dropLate(now: number): Late | null {
     const late = this.#assembly
     if (late === null || now - late.at <= limits.chunkTimeoutMs) return null
     this.#end(late.transfer)
-    return new ShoalError(
+    const error = new ShoalError(
       'E_CHUNK_TIMEOUT',
       `Cannot finish transfer ${late.transfer} as its next chunk must come within ${limits.chunkTimeoutMs} ms: ${late.gotBytes} of ${late.body.length} bytes came`,
     )
+    return { error, type: late.type as FrameType, start: late.body.subarray(0, late.gotBytes) }
   }
 
   close(): void {

@@ -7,7 +7,7 @@ import {
   type PeerRole,
   ShoalError,
 } from '@shoal/scheduler'
-import type { Wanted } from '../chunks/transfers.ts'
+import type { Wanted } from '../chunks/transfer.ts'
 import { limits } from '../limits.ts'
 import { concat } from '../membership/bytes.ts'
 import { packMessages } from './batch.ts'
@@ -18,6 +18,7 @@ import {
   type BulkTicket,
   emptyBody,
   type OperationText,
+  pieceHeaderBytes,
   readOperation,
   readPeers,
   readPiece,
@@ -60,6 +61,8 @@ export interface SessionHandlers {
   onOperation(request: number, text: OperationText | null): void
   onPieceWanted(wanted: Wanted, via: PeerId | null): void
   onPiece(request: number, bytes: Uint8Array | null): void
+  /** The answer to a request came in part, and the rest never will. */
+  onPieceLost(request: number): void
   onTicket(ticket: BulkTicket): void
   onRefusedBy(code: string, message: string, epoch: number | null): void
   onGoodbye(): void
@@ -240,6 +243,8 @@ function createOutbox(
 /** Reads frames of the control link and whole bodies of the bulk links. */
 export interface Incoming {
   onFrame(type: FrameType, body: Uint8Array): void
+  /** A body of which this came is given up. */
+  onLost(type: FrameType, start: Uint8Array): void
 }
 
 /** What arrives from one peer, checked. Exported for the bulk link, which delivers the same kinds. */
@@ -322,7 +327,14 @@ export function createIncoming(options: {
         )
     }
   }
-  return { onFrame }
+  return {
+    onFrame,
+    onLost(type, start) {
+      // All others are told again by whoever misses them.
+      if (type === frameTypes.piece && start.length >= pieceHeaderBytes)
+        handlers.onPieceLost(readPiece(start).request)
+    },
+  }
 }
 
 /** Our queue in front of the link: what it cannot take at once waits here, never in the link. */

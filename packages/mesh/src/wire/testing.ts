@@ -19,6 +19,8 @@ export interface BulkEnd {
   readonly bulk: Bulk
   readonly got: Uint8Array[]
   readonly codes: string[]
+  /** Types of bodies that were given up. */
+  readonly lost: number[]
   readonly control: Pipe
   /** When they arrived over the control link. */
   readonly heartbeats: number[]
@@ -29,6 +31,8 @@ export interface EndsOptions {
   readonly budget?: Budget
   readonly isBound?: boolean
   readonly onGot?: (count: number) => void
+  /** Both ends of each bulk link, as they shall be. */
+  readonly wrap?: (link: Link) => Link
   /** Asked at each dial. */
   readonly canDial?: () => boolean
   readonly isOnline?: () => boolean
@@ -72,6 +76,7 @@ export function createEnds(clock: TestClock, options: EndsOptions = {}): Ends {
   function createEnd(name: 'left' | 'right', other: 'left' | 'right', link: Link): BulkEnd {
     const got: Uint8Array[] = []
     const codes: string[] = []
+    const lost: number[] = []
     const heartbeats: number[] = []
     const reader = {
       bytesMax: limits.controlBytesMax,
@@ -91,8 +96,9 @@ export function createEnds(clock: TestClock, options: EndsOptions = {}): Ends {
         if (options.canDial?.() === false) throw new Error('nobody answers')
         const [near, far] = createLinkPair(clock, 'bulk', name, other, ignore)
         links.push(near)
-        doors[other].onLink(counted(far))
-        return counted(near)
+        const wrap = options.wrap ?? ((link: Link) => link)
+        doors[other].onLink(counted(wrap(far)))
+        return counted(wrap(near))
       },
       announce: (token) => {
         const fingerprint = options.isBound === false ? 'AA' : null
@@ -107,10 +113,11 @@ export function createEnds(clock: TestClock, options: EndsOptions = {}): Ends {
         options.onGot?.(got.length)
       },
       onRefused: (error) => codes.push(error.code),
+      onLost: (type) => lost.push(type),
       onMeasured: ignore,
       onLife: ignore,
     })
-    return { bulk, got, codes, control, heartbeats }
+    return { bulk, got, codes, lost, control, heartbeats }
   }
   return { left, right, links, doors, chunks }
 }
