@@ -5,6 +5,8 @@ export interface Selection {
   /** Repetitions of each pair. */
   readonly pairs: number
   readonly isQuick: boolean
+  /** Sizes of B5, in MiB. */
+  readonly sizesMiB: readonly number[]
   /** Compare with Piscina and Comlink as well. */
   readonly hasPeers: boolean
   readonly isJson: boolean
@@ -16,7 +18,7 @@ export function select(argv: readonly string[]): Selection {
     const at = argv.indexOf(flag)
     return at === -1 ? null : (argv[at + 1] ?? null)
   }
-  const taken = new Set([textOf('--place'), textOf('--pairs')])
+  const taken = new Set([textOf('--place'), textOf('--pairs'), textOf('--mib')])
   const ids = argv.filter((arg) => !arg.startsWith('--') && !taken.has(arg)).flatMap((arg) => arg.split(','))
   const isQuick = flags.has('--quick')
   return {
@@ -24,6 +26,7 @@ export function select(argv: readonly string[]): Selection {
     place: textOf('--place'),
     pairs: Number(textOf('--pairs') ?? (isQuick ? 5 : 15)),
     isQuick,
+    sizesMiB: (textOf('--mib') ?? (isQuick ? '1,16' : '1,16,64')).split(',').map(Number),
     hasPeers: flags.has('--peers') || !isQuick,
     isJson: flags.has('--json'),
   }

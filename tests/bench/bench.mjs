@@ -1,4 +1,4 @@
-// `npm run bench -- [ids] [--place local|page|node|rtc] [--pairs n] [--quick] [--peers] [--json]`
+// `npm run bench -- [ids] [--place local|page|node|rtc] [--pairs n] [--mib 1,16,64] [--quick] [--peers] [--json]`
 // Bundles the sources as a user's bundler would, then measures in a process of its own.
 import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'

@@ -27,7 +27,7 @@ export async function benchB5c(selection: Selection): Promise<Row[]> {
     const { peer: holder = '' } = await ask({ type: 'join', invite: host.memberInvite })
     const here = await joinBeside(host.memberInvite, holder)
     const rows: Row[] = []
-    for (const mebibytes of selection.isQuick ? [1, 16] : [1, 16, 64]) {
+    for (const mebibytes of selection.sizesMiB) {
       const sizeBytes = mebibytes * 2 ** 20
       const fetched = async (): Promise<number> => {
         const { ref } = await ask({ type: 'obey', order: { type: 'put', sizeBytes, seed: 1 } })

@@ -19,6 +19,10 @@ interface Options {
   readonly isQuick: boolean
 }
 
+interface RemoteOptions extends Options {
+  readonly sizesMiB: readonly number[]
+}
+
 const file = (name: string): URL => new URL(`./${name}.js`, import.meta.url)
 const localBenches = { B1: benchB1, B1b: benchB1b, B2: benchB2, B4: benchB4 } as const
 
@@ -66,7 +70,7 @@ async function join(invite: string, workers: number): Promise<string> {
   return joined.self
 }
 
-async function remote(id: keyof typeof remoteBenches, note: string, options: Options): Promise<Row[]> {
+async function remote(id: keyof typeof remoteBenches, note: string, options: RemoteOptions): Promise<Row[]> {
   if (joined === null || bare === null) throw new Error('Cannot measure as the page must have joined')
   const peer = await lenderOf(joined)
   return remoteBenches[id]({

@@ -110,7 +110,7 @@ export function benchPage(id: 'B1' | 'B1b' | 'B2' | 'B4', { pairs, isQuick }: Se
 export function benchRtc(
   id: 'B1r' | 'B2r' | 'B5',
   role: 'contributor' | 'member',
-  { pairs, isQuick }: Selection,
+  { pairs, isQuick, sizesMiB }: Selection,
 ): Promise<Row[]> {
   return withPages(async (pages) => {
     const host = await hostRoom({ page: false })
@@ -119,7 +119,7 @@ export function benchRtc(
       await there('join', role === 'member' ? host.memberInvite : host.contributorInvite, 2)
       await here('join', host.memberInvite, 0)
       await here('accept', await there('answer', await here('offer')))
-      return await here('remote', id, `lender is ${role}`, { pairs, isQuick })
+      return await here('remote', id, `lender is ${role}`, { pairs, isQuick, sizesMiB })
     } finally {
       await host.close()
     }

@@ -16,6 +16,7 @@ export interface RemotePair {
   readonly service: Lender['service'] | null
   readonly pairs: number
   readonly isQuick: boolean
+  readonly sizesMiB: readonly number[]
   /** What the other one is: `contributor` or `member`. */
   readonly note: string
 }
@@ -107,7 +108,7 @@ export async function benchB5(pair: RemotePair): Promise<Row[]> {
   const { place, peer, isQuick, note } = pair
   const there = pair.mesh.with({ peer })
   const rows: Row[] = []
-  for (const mebibytes of isQuick ? [1, 16] : [1, 16, 64]) {
+  for (const mebibytes of pair.sizesMiB) {
     const bytes = mebibytes * 2 ** 20
     const value = new Uint8Array(bytes).fill(1)
     const timed = (name: string, run: () => PromiseLike<number>): Contestant => ({

@@ -23,7 +23,7 @@ export async function withNodePair(
       await bare.accept(await lender.bare(bare.offer))
       const peer = await lenderOf(mesh)
       check('The lender', peer, lender.peer)
-      const { pairs, isQuick } = selection
+      const { pairs, isQuick, sizesMiB } = selection
       const { service } = lender
       return await bench({
         place: 'node',
@@ -33,6 +33,7 @@ export async function withNodePair(
         service,
         pairs,
         isQuick,
+        sizesMiB,
         note: `lender is ${role}`,
       })
     } finally {
