@@ -6,8 +6,7 @@ export {
   type MeshChunkStore,
   type RoomChunks,
 } from './chunks/store.ts'
-export type { Wanted } from './chunks/transfer.ts'
-export type { Reach } from './chunks/transfers.ts'
+export type { Reach, Wanted } from './chunks/wanted.ts'
 export { createInvite, formatInvite, parseInvite, type RoomInvites } from './invite.ts'
 export { limits } from './limits.ts'
 export { createIdentity, type Identity, identityFromSeed } from './membership/crypto.ts'

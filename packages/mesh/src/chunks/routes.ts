@@ -2,7 +2,7 @@ import { type PeerId, type PeerRole, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import type { Session } from '../wire/session.ts'
 import type { ChunkNetwork, MeshChunkStore } from './store.ts'
-import type { Wanted } from './transfer.ts'
+import type { Wanted } from './wanted.ts'
 
 export interface ChunkRoutesOptions {
   readonly role: PeerRole

@@ -3,7 +3,7 @@ import { limits } from '../limits.ts'
 import { equalBytes } from '../membership/bytes.ts'
 import { pieceCount, refError } from './pieces.ts'
 import type { Shelf } from './shelf.ts'
-import type { Wanted } from './transfer.ts'
+import type { Wanted } from './wanted.ts'
 
 export interface ServingOptions {
   readonly shelf: Shelf

@@ -1,6 +1,7 @@
 import { type PeerId, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import { giveBack, nextIndex, type Transfer, type Wanted } from './transfer.ts'
+import { giveBack, nextIndex, type Transfer } from './transfer.ts'
+import type { Wanted } from './wanted.ts'
 
 /** Something that a peer was asked for. */
 export interface Request {

@@ -15,8 +15,8 @@ import type { OpenDisk } from './disk.ts'
 import { checkRef, hashBytes, hashPieces, isHashList, isSameChunk, refError } from './pieces.ts'
 import { createServing, type Serving } from './serving.ts'
 import { createShelf, type Shelf } from './shelf.ts'
-import type { Wanted } from './transfer.ts'
-import { createTransfers, type Reach, type Transfers } from './transfers.ts'
+import { createTransfers, type Transfers } from './transfers.ts'
+import type { Reach, Wanted } from './wanted.ts'
 
 /** What chunk stores say to each other, and who is there. */
 export interface ChunkNetwork {

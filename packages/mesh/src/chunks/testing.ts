@@ -1,7 +1,6 @@
 import { type Clock, type PeerId, ShoalError } from '@shoal/scheduler'
 import { type ChunkStoreOptions, createChunkStore, type MeshChunkStore } from './store.ts'
-import type { Wanted } from './transfer.ts'
-import type { Reach } from './transfers.ts'
+import type { Reach, Wanted } from './wanted.ts'
 
 /** One thing that a store said to another. */
 export type Said =

@@ -1,17 +1,7 @@
-import type { ChunkId, ChunkRef, PeerId, ShoalError } from '@shoal/scheduler'
+import type { ChunkRef, PeerId, ShoalError } from '@shoal/scheduler'
 import { sha256 } from '../membership/crypto.ts'
 import { hashBytes, isHashList, isPiece, pieceCount, pieceSize } from './pieces.ts'
 import type { Draft } from './shelf.ts'
-
-/** What one peer asks of another: a piece, or the list of all hashes. */
-export interface Wanted {
-  readonly request: number
-  readonly id: ChunkId
-  /** Of the chunk: only who was given its reference knows it. */
-  readonly hash: Uint8Array
-  /** `null`: the hashes of all pieces. */
-  readonly index: number | null
-}
 
 /** Somebody who waits for a chunk. */
 export interface Waiter {

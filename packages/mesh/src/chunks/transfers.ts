@@ -20,11 +20,8 @@ import {
   takeHashes,
   takePiece,
   type Waiter,
-  type Wanted,
 } from './transfer.ts'
-
-/** How a peer can be reached: now, soon (its link is being made again), or not (it left, or nobody met it). */
-export type Reach = 'linked' | 'away' | 'gone'
+import type { Reach, Wanted } from './wanted.ts'
 
 export interface TransfersOptions {
   readonly clock: Clock

@@ -12,7 +12,7 @@ import {
   type Transport,
   type ViewEvent,
 } from '@shoal/scheduler'
-import type { Wanted } from '../chunks/transfer.ts'
+import type { Wanted } from '../chunks/wanted.ts'
 import { limits } from '../limits.ts'
 import type { Refusal } from '../room.types.ts'
 import { createBulk } from '../wire/bulk.ts'

@@ -1,5 +1,5 @@
 import { type ChunkId, type OperationHash, type PeerId, type PeerRole, ShoalError } from '@shoal/scheduler'
-import type { Wanted } from '../chunks/transfer.ts'
+import type { Wanted } from '../chunks/wanted.ts'
 import { limits } from '../limits.ts'
 import { packBody, unpackBody } from './body.ts'
 import { readUint32, writeUint32 } from './frames.ts'

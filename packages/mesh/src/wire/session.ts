@@ -7,7 +7,7 @@ import {
   type PeerRole,
   ShoalError,
 } from '@shoal/scheduler'
-import type { Wanted } from '../chunks/transfer.ts'
+import type { Wanted } from '../chunks/wanted.ts'
 import { limits } from '../limits.ts'
 import { concat } from '../membership/bytes.ts'
 import { packMessages } from './batch.ts'
