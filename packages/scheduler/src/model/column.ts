@@ -125,7 +125,11 @@ class ColumnReader {
     const numbers = new Float64Array(count)
     let expected = 0
     for (let index = 0; index < count; index++) {
-      const value = expected + unfold(this.uint(2 ** 53))
+      // Numbers that count up are one byte each, and there are many of them.
+      const byte = this.#bytes[this.#at] as number
+      const isShort = byte < 0x80
+      if (isShort) this.#at++
+      const value = expected + unfold(isShort ? byte : this.uint(2 ** 53))
       if (!Number.isSafeInteger(value)) throw malformed(value)
       numbers[index] = value
       expected = value + 1
@@ -197,6 +201,7 @@ function fold(value: number): number {
 }
 
 function unfold(coded: number): number {
+  if (coded < 0x80) return (coded & 1) === 0 ? coded >> 1 : -((coded + 1) >> 1)
   return coded % 2 === 0 ? coded / 2 : (coded + 1) / -2
 }
 
