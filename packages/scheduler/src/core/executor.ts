@@ -154,7 +154,7 @@ function hasRoom(
   return processor.running === 1 && runMs <= config.aheadMs && executor.runMs.has(operation)
 }
 
-function runMsOf(state: SchedulerState, operation: OperationHash): number {
+export function runMsOf(state: SchedulerState, operation: OperationHash): number {
   return state.executor.runMs.get(operation) ?? state.config.windowMs
 }
 
@@ -187,7 +187,7 @@ export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): voi
   for (const id of touched) dispatch(ctx, id)
 }
 
-function learnRunMs(
+export function learnRunMs(
   state: SchedulerState,
   operation: OperationHash | null,
   totalMs: number,
@@ -198,7 +198,7 @@ function learnRunMs(
   runMs.set(operation, nextAverageMs(runMs.get(operation), totalMs / count, count))
 }
 
-function freeSlot(state: SchedulerState, held: HeldAttempt): void {
+export function freeSlot(state: SchedulerState, held: HeldAttempt): void {
   const processor = state.executor.processors.get(held.processor)
   if (processor === undefined) return
   processor.running--

@@ -1,6 +1,8 @@
 import { ChunkPayload } from '../model/chunk.ts'
+import type { OperationHash } from '../model/ids.ts'
 import type { AssignmentInput, SliceAssignment } from '../model/message.ts'
 import type { Payload } from '../model/payload.ts'
+import type { ProcessorRecord } from '../model/processor.ts'
 import { matchesScope, type Scope, scopeKey } from '../model/scope.ts'
 import { nextAverageMs } from '../policy/estimate.ts'
 import { hasCredit, placementCostMs } from '../policy/place.ts'
@@ -132,7 +134,7 @@ function candidatesOf(state: SchedulerState, lane: ReadyLane): ProcessorState[] 
 }
 
 /** The processor with credit where the task would end first; `null` when none has credit. */
-function cheapest(
+export function cheapest(
   state: SchedulerState,
   candidates: readonly ProcessorState[],
   task: TaskState,
@@ -244,18 +246,26 @@ function itemEstimateMs(state: SchedulerState, task: TaskState, processor: Proce
 
 /** Learns from the runs that a step was told of, batch by batch. */
 function observeRuns(ctx: StepContext): void {
-  for (const { operation, processor, count, totalMs } of ctx.takeRuns()) {
-    const { id, score } = processor
-    const ranMs = totalMs / count
-    const estimate = ctx.state.estimates.get(operation)
-    if (estimate === undefined) {
-      const firstMs = nextAverageMs(undefined, ranMs)
-      const byProcessor = new Map([[id, firstMs]])
-      ctx.state.estimates.set(operation, { meanMs: firstMs * score, byProcessor })
-    } else {
-      estimate.meanMs = nextAverageMs(estimate.meanMs, ranMs * score, count)
-      estimate.byProcessor.set(id, nextAverageMs(estimate.byProcessor.get(id), ranMs, count))
-    }
+  for (const { operation, processor, count, totalMs } of ctx.takeRuns())
+    observeRun(ctx.state, operation, processor, totalMs, count)
+}
+
+/** Learns from `count` runs on one processor that took `totalMs` together. */
+export function observeRun(
+  { estimates }: SchedulerState,
+  operation: OperationHash,
+  { id, score }: ProcessorRecord,
+  totalMs: number,
+  count: number,
+): void {
+  const ranMs = totalMs / count
+  const estimate = estimates.get(operation)
+  if (estimate === undefined) {
+    const firstMs = nextAverageMs(undefined, ranMs)
+    estimates.set(operation, { meanMs: firstMs * score, byProcessor: new Map([[id, firstMs]]) })
+  } else {
+    estimate.meanMs = nextAverageMs(estimate.meanMs, ranMs * score, count)
+    estimate.byProcessor.set(id, nextAverageMs(estimate.byProcessor.get(id), ranMs, count))
   }
 }
 

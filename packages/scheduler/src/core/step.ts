@@ -9,6 +9,7 @@ import type { Event, EventOf } from './events.ts'
 import * as executor from './executor.ts'
 import { onFree } from './holder.ts'
 import { resolveNeeds } from './jobs.ts'
+import { stepLone } from './lone.ts'
 import { onHoldings, onResults, onRevoked } from './on-owner.ts'
 import * as peers from './on-peer.ts'
 import { onRecords } from './on-records.ts'
@@ -27,10 +28,29 @@ const roundsMax = 100_000
  * to do, in order. No clock, no random numbers, no platform: the same events give the same effects.
  */
 export function step(state: SchedulerState, event: Event): Effect[] {
+  begin(state, event)
+  return end(state, stepLone(state, event) ?? goLongWay(state, event))
+}
+
+/** The same without the short way. */
+export function stepFully(state: SchedulerState, event: Event): Effect[] {
+  begin(state, event)
+  return end(state, goLongWay(state, event))
+}
+
+function begin(state: SchedulerState, event: Event): void {
   state.now = Math.max(state.now, event.at)
   state.startedAt ??= state.now
   if (state.now - state.timers.nextAt > state.config.stallMs)
     state.doubtUntil = state.now + state.config.doubtMs
+}
+
+function end(state: SchedulerState, effects: Effect[]): Effect[] {
+  armAudit(state)
+  return effects
+}
+
+function goLongWay(state: SchedulerState, event: Event): Effect[] {
   const ctx = new StepContext(state)
   for (
     let action = state.timers.takeDue(state.now);
@@ -41,7 +61,6 @@ export function step(state: SchedulerState, event: Event): Effect[] {
   }
   onEvent(ctx, event)
   settle(ctx)
-  armAudit(state)
   return ctx.takeEffects()
 }
 
