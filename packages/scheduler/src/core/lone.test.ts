@@ -11,8 +11,9 @@ import type { Call, Effect } from './effects.ts'
 import type { CallEnded, Event } from './events.ts'
 import { assertInvariants } from './invariants.ts'
 import { stepLone } from './lone.ts'
+import { stepFully } from './long-way.ts'
 import { createState, type SchedulerState, tasksOf } from './state.ts'
-import { step, stepFully } from './step.ts'
+import { step } from './step.ts'
 
 const self = 'me' as PeerId
 const helper = 'helper' as PeerId

@@ -5,6 +5,7 @@ import type { Outcome, TaskSpec } from '../model/task.ts'
 import type { Effect } from './effects.ts'
 import type { Event, EventOf } from './events.ts'
 import { freeSlot, learnRunMs, runMsOf } from './executor.ts'
+import { armAudit } from './on-timer.ts'
 import { cheapest, estimateMs, observeRun } from './schedule.ts'
 import {
   type ExecutorJob,
@@ -28,9 +29,11 @@ import { isInDoubt } from './takeover.ts'
 
 /** The effects of an event that concerns one task alone; `null`: it has to go the long way. */
 export function stepLone(state: SchedulerState, event: Event): Effect[] | null {
-  if (event.type === 'tasks-submitted') return isQuiet(state) ? submitLone(state, event) : null
-  if (event.type === 'calls-ended') return isQuiet(state) ? endLone(state, event) : null
-  return null
+  if (event.type !== 'tasks-submitted' && event.type !== 'calls-ended') return null
+  if (!isQuiet(state)) return null
+  const effects = event.type === 'tasks-submitted' ? submitLone(state, event) : endLone(state, event)
+  if (effects !== null) armAudit(state)
+  return effects
 }
 
 /** No timer is due, nobody listens to notices, nothing else waits for a step. */
@@ -77,7 +80,7 @@ function isPlain(
   job: JobState,
   { no, args, needs, chunks, parent }: TaskSpec,
 ): boolean {
-  if (!job.isMine || job.isAdopting || job.isEnded) return false
+  if (!job.isMine || job.isOrphaned || job.isAdopting || job.isEnded) return false
   if (needs.length > 0 || chunks !== undefined || parent !== null || args instanceof ChunkPayload)
     return false
   if (state.foreignWatches.size > 0 || state.orphans.size > 0) return false
