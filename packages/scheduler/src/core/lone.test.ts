@@ -115,7 +115,7 @@ function endOf(rng: SimRng, { callId, no, items }: Call): CallEnded {
   const values = packValues(
     Array.from({ length: items.count }, () => new PackedPayload(Uint8Array.of(no % 256))),
   )
-  return { callId, outcome: { status: 'sliced', values, failed: [] }, ranMs: items.count }
+  return { callId, outcome: { status: 'sliced', values, apart: [] }, ranMs: items.count }
 }
 
 /** A user, processors and another peer that do what they like. */

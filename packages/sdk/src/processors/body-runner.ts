@@ -12,9 +12,11 @@ import {
   type CallFrame,
   type FromWorker,
   fromWireCalls,
+  isOne,
   resultStatus,
   type ToWorker,
   type WireAnswer,
+  type WireCall,
   type WireCalls,
   type WireOutcome,
   type WireSlice,
@@ -115,7 +117,8 @@ class BodyRunner implements BodyLink {
 
   #onMessage(message: ToWorker): void {
     if (isCalls(message)) {
-      this.#enqueue(fromWireCalls(message))
+      if (isOne(message)) this.#enqueueOne(message)
+      else this.#enqueue(fromWireCalls(message))
       return
     }
     switch (message.type) {
@@ -153,8 +156,31 @@ class BodyRunner implements BodyLink {
     if (!this.#isPumping) void this.#pump()
   }
 
-  async #pump(): Promise<void> {
+  /** A call that comes while nothing runs mostly ends at once: no loop, no promise. */
+  #enqueueOne([callId, operation, args, isSingle]: WireCall): void {
+    const frame = { ids: [callId], operations: operation, args: [args], isSingle, extras: null }
+    if (this.#isPumping) {
+      this.#frames.push(frame)
+      return
+    }
     this.#isPumping = true
+    this.#nowMs = performance.now()
+    const pending = this.#start(frame, 0)
+    if (pending !== null) {
+      void this.#pump(pending)
+      return
+    }
+    this.#isPumping = false
+    this.#outbox.flush(this.#nowMs)
+  }
+
+  /** @param before resolves when the first call may start */
+  async #pump(before: Promise<void> | null = null): Promise<void> {
+    this.#isPumping = true
+    if (before !== null) {
+      this.#flushSoon()
+      await before
+    }
     let turnAt = performance.now()
     this.#nowMs = turnAt
     this.#outbox.flush(turnAt)
@@ -448,7 +474,7 @@ export function startRunner(...parts: ConstructorParameters<typeof BodyRunner>):
   new BodyRunner(...parts).listen()
 }
 
-function isCalls(message: ToWorker): message is WireCalls {
+function isCalls(message: ToWorker): message is WireCall | WireCalls {
   return Array.isArray(message)
 }
 

@@ -1,6 +1,6 @@
 import type { Call, OperationHash } from '@shoal/scheduler'
 import { isCloneSafe, LivePayload } from '../values/index.ts'
-import { type CallExtra, type CallFrame, toColumn } from './protocol.ts'
+import { type CallExtra, type CallFrame, toColumn, type WireCall, type WireCalls } from './protocol.ts'
 import { inputToWire, packedToSend } from './wire-value.ts'
 
 /** An operation whose code this worker has. */
@@ -38,6 +38,15 @@ export function startFrame(call: Call, operation: SentOperation): CallColumns {
     isSingle,
     isPlain: extra === null,
   }
+}
+
+/** The one call of a frame as a message. */
+export function toWireCall({ ids, operations, args, extras, isSingle }: CallColumns): WireCall | WireCalls {
+  const [callId = 0] = ids
+  const [operation = 0] = operations
+  const given = isSingle ? (args[0] as readonly unknown[])[0] : args[0]
+  const [extra = null] = extras
+  return extra === null ? [callId, operation, given, isSingle] : [ids, operation, [given], isSingle, [extra]]
 }
 
 export function addToFrame(frame: CallColumns, call: Call, operation: SentOperation): void {

@@ -62,8 +62,8 @@ export interface ResultFrame {
 }
 
 /**
- * A {@link CallFrame} on its way: the only message to a worker that is a list. Field names would travel
- * with every message, and cost a round trip a third of its time.
+ * A {@link CallFrame} on its way. Only calls go to a worker as lists: field names would travel with every
+ * message, and cost a round trip a third of its time.
  */
 export type WireCalls = readonly [
   ids: NumberColumn,
@@ -73,13 +73,26 @@ export type WireCalls = readonly [
   extras: CallFrame['extras'],
 ]
 
-/** A {@link ResultFrame} on its way: the only message from a worker that is a list. */
+/** A frame of one call without extras: a list within a list would cost as much as all else in it. */
+export type WireCall = readonly [callId: number, operation: number, args: unknown, isSingle: boolean]
+
+/** A {@link ResultFrame} on its way. Only results come from a worker as lists. */
 export type WireResults = readonly [
   ids: NumberColumn,
   statuses: ResultFrame['statuses'],
   values: ResultFrame['values'],
   microseconds: NumberColumn,
 ]
+
+/** One result. */
+export type WireResult = readonly [callId: number, status: number, value: unknown, microseconds: number]
+
+/** Tells one call or result from a frame of them. */
+export function isOne(message: WireCall | WireCalls): message is WireCall
+export function isOne(message: WireResult | WireResults): message is WireResult
+export function isOne(message: readonly unknown[]): boolean {
+  return typeof message[0] === 'number'
+}
 
 export function toWireCalls({ ids, operations, args, isSingle, extras }: CallFrame): WireCalls {
   return [ids, operations, args, isSingle, extras]
@@ -137,6 +150,7 @@ export interface WireSliced {
 }
 
 export type ToWorker =
+  | WireCall
   | WireCalls
   | WireSlice
   | { readonly type: 'load'; readonly index: number; readonly operation: OperationRecord }
@@ -220,4 +234,4 @@ export type WorkerNotice =
       readonly args: WireValue
     }
 
-export type FromWorker = WireResults | WireSliced | WorkerNotice
+export type FromWorker = WireResult | WireResults | WireSliced | WorkerNotice

@@ -1,6 +1,13 @@
 import { errorToRecord } from '../values/index.ts'
 import { transferBytesMin } from './limits.ts'
-import { type ResultFrame, resultStatus, toColumn, toWireResults, type WireResults } from './protocol.ts'
+import {
+  type ResultFrame,
+  resultStatus,
+  toColumn,
+  toWireResults,
+  type WireResult,
+  type WireResults,
+} from './protocol.ts'
 import { notSerializable } from './wire-value.ts'
 
 const nothing: number[] = []
@@ -47,14 +54,38 @@ export class ResultOutbox {
   flush(at: number): void {
     this.flushedAt = at
     if (this.#ids.length === 0) return
-    const results = this.#take()
-    const transfers = [...this.#transfers]
-    this.#transfers.clear()
+    if (this.#ids.length === 1) this.#flushOne()
+    else this.#flushAll()
+  }
+
+  #flushOne(): void {
+    const [callId = 0] = this.#ids
+    const [status = 0] = this.#statuses
+    const [microseconds = 0] = this.#microseconds
+    const value = this.#values[0]
+    this.#reset()
     try {
-      if (transfers.length === 0) this.#port.postMessage(toWireResults(results))
-      else this.#port.postMessage(toWireResults(results), transfers)
+      this.#post([callId, status, value, microseconds])
+    } catch (cause) {
+      this.#post([callId, resultStatus.failed, errorToRecord(notSerializable(cause)), microseconds])
+    }
+  }
+
+  #flushAll(): void {
+    const results = this.#take()
+    try {
+      this.#post(toWireResults(results))
     } catch {
       this.#flushOneByOne(results)
+    }
+  }
+
+  #post(message: WireResult | WireResults): void {
+    if (this.#transfers.size === 0) this.#port.postMessage(message)
+    else {
+      const transfers = [...this.#transfers]
+      this.#transfers.clear()
+      this.#port.postMessage(message, transfers)
     }
   }
 
@@ -66,20 +97,24 @@ export class ResultOutbox {
       values,
       microseconds: toColumn(this.#microseconds),
     }
+    this.#reset()
+    return results
+  }
+
+  #reset(): void {
     this.#ids = nothing
     this.#areLive = true
     this.#areNumbers = true
-    return results
   }
 
   /** Some value looked plain and was not (a proxy, a buffer given away twice): find it, send the rest. */
   #flushOneByOne({ ids, statuses, values, microseconds }: ResultFrame): void {
     for (let at = 0; at < ids.length; at++) {
-      const single = (status: number, value: unknown): WireResults => [
-        ids.slice(at, at + 1),
-        [status],
-        [value],
-        microseconds.slice(at, at + 1),
+      const single = (status: number, value: unknown): WireResult => [
+        ids[at] as number,
+        status,
+        value,
+        microseconds[at] as number,
       ]
       try {
         this.#port.postMessage(single(statuses?.[at] ?? resultStatus.live, values[at]))

@@ -23,7 +23,14 @@ import {
   type Row,
   SliceValues,
 } from '../values/index.ts'
-import { addToFrame, type CallColumns, type SentOperation, startFrame, toFrame } from './call-columns.ts'
+import {
+  addToFrame,
+  type CallColumns,
+  type SentOperation,
+  startFrame,
+  toFrame,
+  toWireCall,
+} from './call-columns.ts'
 import { callsPerFrameMax, idleAfterMs } from './limits.ts'
 import { joinRow, type PackedRow, partOf } from './packed-row.ts'
 import { cancelled, type Ending, PendingCalls, refused } from './pending-calls.ts'
@@ -32,11 +39,13 @@ import {
   type CallFrame,
   type FromWorker,
   fromWireResults,
+  isOne,
   type ResultForm,
   type ResultFrame,
   resultStatus,
   type ToWorker,
   toWireCalls,
+  type WireResult,
   type WireResults,
   type WireSlice,
   type WireSliced,
@@ -250,7 +259,8 @@ export class WorkerSlot {
 
   #sendCalls(columns: CallColumns, failed: CallEnded[]): void {
     try {
-      this.post(toWireCalls(toFrame(columns)), columns.transfers)
+      const message = columns.ids.length === 1 ? toWireCall(columns) : toWireCalls(toFrame(columns))
+      this.post(message, columns.transfers)
     } catch {
       // Something looked plain and was not (a proxy, a buffer given away): find it, send the rest.
       columns.ids.forEach((callId, at) => {
@@ -298,7 +308,8 @@ export class WorkerSlot {
   #receive(message: FromWorker): void {
     if (this.#isOver) return
     if (isResults(message)) {
-      this.#results(fromWireResults(message))
+      if (isOne(message)) this.#result(message)
+      else this.#results(fromWireResults(message))
       return
     }
     switch (message.type) {
@@ -326,6 +337,16 @@ export class WorkerSlot {
       default:
         this.#options.onMessage(message)
     }
+  }
+
+  #result([callId, status, value, microseconds]: WireResult): void {
+    const call = this.#pending.take(callId)
+    if (call !== undefined) {
+      const ranMs = microseconds / 1000
+      const isAborting = this.#pending.takeState(callId)?.isAborting === true
+      this.#options.onEnded([isAborting ? cancelled(callId, ranMs) : endOf(call, status, value, ranMs)])
+    }
+    this.#becameIdle()
   }
 
   #results({ ids, statuses, values, microseconds }: ResultFrame): void {
@@ -458,7 +479,7 @@ function toValues(values: Row | PackedRow, packed: readonly number[], form: Resu
   return new SliceValues(values, packed.length === 0 ? null : new Set(packed))
 }
 
-function isResults(message: FromWorker): message is WireResults {
+function isResults(message: FromWorker): message is WireResult | WireResults {
   return Array.isArray(message)
 }
 
