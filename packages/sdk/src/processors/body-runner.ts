@@ -1,8 +1,9 @@
 import type { OperationRecord } from '@shoal/scheduler'
 import { missingCapture } from '../code/index.ts'
 import { errorToRecord, type HandleCodec, isCloneSafe, packShared, unpackValue } from '../values/index.ts'
-import { type BodyCall, BodyContext, type BodyLink } from './body-context.ts'
+import { BodyContext, type BodyLink } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
+import { BodyWaits } from './body-waits.ts'
 import { flushAfterMs, resultsPerFrameMax, sliceMaxMs } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
 import { partOf } from './packed-row.ts'
@@ -15,23 +16,24 @@ import {
   isOne,
   resultStatus,
   type ToWorker,
-  type WireAnswer,
   type WireCall,
   type WireCalls,
-  type WireOutcome,
   type WireSlice,
   type WorkerConfig,
 } from './protocol.ts'
 import { ResultOutbox } from './result-outbox.ts'
-import { type Arguments, isList, type RunningCall, runningCall } from './running-call.ts'
+import {
+  type Arguments,
+  isList,
+  isScalar,
+  isThenable,
+  type RunningCall,
+  runningCall,
+  toMicroseconds,
+} from './running-call.ts'
 import { SliceRun } from './slice-run.ts'
+import { type SliceFrame, WaitingCalls } from './waiting-calls.ts'
 import { fromWireValue } from './wire-value.ts'
-
-/** A slice, which waits among the frames of calls. */
-interface SliceFrame {
-  readonly ids: readonly [number]
-  readonly slice: WireSlice
-}
 
 /**
  * Runs the calls of one worker: in order, one body at a time unless the one before waits for tasks.
@@ -47,15 +49,8 @@ class BodyRunner implements BodyLink {
   readonly #operations: (LoadedOperation | undefined)[] = []
   readonly #seen = new Set<string>()
   readonly #running = new Map<number, RunningCall>()
-  readonly #watchers = new Map<string, Set<BodyTask>>()
-  /** Calls of services that bodies wait for. */
-  readonly #serviceCalls = new Map<number, (answer: WireAnswer) => void>()
-  #serviceCallsMade = 0
-  /** Frames of calls that have not all started; `#at` is the next entry of the first one. */
-  readonly #frames: (CallFrame | SliceFrame)[] = []
-  #at = 0
-  /** Calls in the frames that must not start any more. */
-  readonly #dropped = new Set<number>()
+  readonly #waits: BodyWaits
+  readonly #waiting = new WaitingCalls()
   readonly #outbox: ResultOutbox
   #isPumping = false
   #isFlushArmed = false
@@ -70,6 +65,7 @@ class BodyRunner implements BodyLink {
   ) {
     this.processor = config.processor
     this.#port = port
+    this.#waits = new BodyWaits((notice) => this.post(notice))
     this.#outbox = new ResultOutbox(port)
     this.#config = config
     this.#loader = loader
@@ -86,14 +82,7 @@ class BodyRunner implements BodyLink {
   }
 
   watch(task: BodyTask): void {
-    const { ref } = task
-    if (ref === null) return
-    const watchers = this.#watchers.get(task.id)
-    if (watchers !== undefined) watchers.add(task)
-    else {
-      this.#watchers.set(task.id, new Set([task]))
-      this.post({ type: 'watch', refs: [ref] })
-    }
+    this.#waits.watch(task)
   }
 
   unseen(operation: OperationRecord): boolean {
@@ -102,10 +91,8 @@ class BodyRunner implements BodyLink {
     return true
   }
 
-  callService(callId: number, call: BodyCall, onAnswer: (answer: WireAnswer) => void): void {
-    const seq = this.#serviceCallsMade++
-    this.#serviceCalls.set(seq, onAnswer)
-    this.post({ type: 'call-service', callId, seq, ...call })
+  callService(...call: Parameters<BodyLink['callService']>): void {
+    this.#waits.callService(...call)
   }
 
   yielded(callId: number): void {
@@ -142,17 +129,16 @@ class BodyRunner implements BodyLink {
         this.#running.get(message.callId)?.context?.chunkCame(message.key, message.value, message.error)
         break
       case 'settled':
-        this.#settled(`${message.ref.job}/${message.ref.no}`, message.outcome)
+        this.#waits.settled(`${message.ref.job}/${message.ref.no}`, message.outcome)
         break
       case 'answered':
-        this.#serviceCalls.get(message.seq)?.(message.answer)
-        this.#serviceCalls.delete(message.seq)
+        this.#waits.answered(message.seq, message.answer)
         break
     }
   }
 
   #enqueue(calls: CallFrame | SliceFrame): void {
-    this.#frames.push(calls)
+    this.#waiting.push(calls)
     if (!this.#isPumping) void this.#pump()
   }
 
@@ -160,7 +146,7 @@ class BodyRunner implements BodyLink {
   #enqueueOne([callId, operation, args, isSingle]: WireCall): void {
     const frame = { ids: [callId], operations: operation, args: [args], isSingle, extras: null }
     if (this.#isPumping) {
-      this.#frames.push(frame)
+      this.#waiting.push(frame)
       return
     }
     this.#isPumping = true
@@ -184,27 +170,22 @@ class BodyRunner implements BodyLink {
     let turnAt = performance.now()
     this.#nowMs = turnAt
     this.#outbox.flush(turnAt)
-    for (let frame = this.#frames[0]; frame !== undefined; frame = this.#frames[0]) {
-      while (this.#at < frame.ids.length) {
-        const at = this.#at++
-        if (this.#dropped.size > 0 && this.#dropped.delete(frame.ids[at] as number)) continue
-        const pending = 'slice' in frame ? this.#startSlice(frame.slice) : this.#start(frame, at)
-        if (pending !== null) {
-          this.#flushSoon()
-          await pending
-          this.#nowMs = performance.now()
-        }
-        const now = this.#nowMs
-        const isFull = this.#outbox.size >= resultsPerFrameMax
-        if (isFull || now - this.#outbox.flushedAt >= flushAfterMs) this.#outbox.flush(now)
-        if (now - turnAt >= flushAfterMs) {
-          await new Promise<void>(this.#nextTurn)
-          turnAt = performance.now()
-          this.#nowMs = turnAt
-        }
+    for (let next = this.#waiting.take(); next !== null; next = this.#waiting.take()) {
+      const { frame, at } = next
+      const pending = 'slice' in frame ? this.#startSlice(frame.slice) : this.#start(frame, at)
+      if (pending !== null) {
+        this.#flushSoon()
+        await pending
+        this.#nowMs = performance.now()
       }
-      this.#frames.shift()
-      this.#at = 0
+      const now = this.#nowMs
+      const isFull = this.#outbox.size >= resultsPerFrameMax
+      if (isFull || now - this.#outbox.flushedAt >= flushAfterMs) this.#outbox.flush(now)
+      if (now - turnAt >= flushAfterMs) {
+        await new Promise<void>(this.#nextTurn)
+        turnAt = performance.now()
+        this.#nowMs = turnAt
+      }
     }
     this.#isPumping = false
     this.#outbox.flush(this.#nowMs)
@@ -416,7 +397,7 @@ class BodyRunner implements BodyLink {
   }
 
   #abort(callIds: readonly number[]): void {
-    const waiting = new Set(this.#waiting())
+    const waiting = new Set(this.#waiting.ids())
     const started: number[] = []
     for (const callId of callIds) {
       const call = this.#running.get(callId)
@@ -431,31 +412,13 @@ class BodyRunner implements BodyLink {
   }
 
   #drop(): void {
-    for (const callId of this.#waiting()) this.#giveBack(callId, resultStatus.refused)
+    for (const callId of this.#waiting.ids()) this.#giveBack(callId, resultStatus.refused)
     this.#outbox.flush(performance.now())
   }
 
-  /** Calls that have not started. */
-  #waiting(): number[] {
-    const waiting: number[] = []
-    this.#frames.forEach((frame, index) => {
-      for (let at = index === 0 ? this.#at : 0; at < frame.ids.length; at++) {
-        const callId = frame.ids[at] as number
-        if (!this.#dropped.has(callId)) waiting.push(callId)
-      }
-    })
-    return waiting
-  }
-
   #giveBack(callId: number, status: number): void {
-    this.#dropped.add(callId)
+    this.#waiting.drop(callId)
     this.#outbox.push(callId, status, null, 0)
-  }
-
-  #settled(taskId: string, outcome: WireOutcome): void {
-    const watchers = this.#watchers.get(taskId)
-    this.#watchers.delete(taskId)
-    for (const task of watchers ?? []) task.settle(outcome)
   }
 
   /** Tells the results after the messages that wait now, so that short async bodies share a message. */
@@ -476,23 +439,4 @@ export function startRunner(...parts: ConstructorParameters<typeof BodyRunner>):
 
 function isCalls(message: ToWorker): message is WireCall | WireCalls {
   return Array.isArray(message)
-}
-
-/** Small whole numbers cross threads cheaper than fractions. */
-function toMicroseconds(ms: number): number {
-  return Math.round(ms * 1000)
-}
-
-function isScalar(value: unknown): boolean {
-  const type = typeof value
-  return type === 'number' || type === 'string' || type === 'boolean' || value === undefined || value === null
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  try {
-    return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
-  } catch {
-    // A value that throws when it is looked at: packing it says so.
-    return false
-  }
 }

@@ -31,3 +31,22 @@ export function runningCall(
 export function isList(args: Arguments): args is readonly unknown[] {
   return Array.isArray(args)
 }
+
+/** Small whole numbers cross threads cheaper than fractions. */
+export function toMicroseconds(ms: number): number {
+  return Math.round(ms * 1000)
+}
+
+export function isScalar(value: unknown): boolean {
+  const type = typeof value
+  return type === 'number' || type === 'string' || type === 'boolean' || value === undefined || value === null
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  try {
+    return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  } catch {
+    // A value that throws when it is looked at: packing it says so.
+    return false
+  }
+}

@@ -1,0 +1,43 @@
+import type { BodyCall } from './body-context.ts'
+import type { BodyTask } from './body-task.ts'
+import type { WireAnswer, WireOutcome, WorkerNotice } from './protocol.ts'
+
+/** What the bodies of a worker wait for: tasks and answers of services. */
+export class BodyWaits {
+  readonly #post: (notice: WorkerNotice) => void
+  readonly #watchers = new Map<string, Set<BodyTask>>()
+  readonly #serviceCalls = new Map<number, (answer: WireAnswer) => void>()
+  #serviceCallsMade = 0
+
+  constructor(post: (notice: WorkerNotice) => void) {
+    this.#post = post
+  }
+
+  watch(task: BodyTask): void {
+    const { ref } = task
+    if (ref === null) return
+    const watchers = this.#watchers.get(task.id)
+    if (watchers !== undefined) watchers.add(task)
+    else {
+      this.#watchers.set(task.id, new Set([task]))
+      this.#post({ type: 'watch', refs: [ref] })
+    }
+  }
+
+  settled(taskId: string, outcome: WireOutcome): void {
+    const watchers = this.#watchers.get(taskId)
+    this.#watchers.delete(taskId)
+    for (const task of watchers ?? []) task.settle(outcome)
+  }
+
+  callService(callId: number, call: BodyCall, onAnswer: (answer: WireAnswer) => void): void {
+    const seq = this.#serviceCallsMade++
+    this.#serviceCalls.set(seq, onAnswer)
+    this.#post({ type: 'call-service', callId, seq, ...call })
+  }
+
+  answered(seq: number, answer: WireAnswer): void {
+    this.#serviceCalls.get(seq)?.(answer)
+    this.#serviceCalls.delete(seq)
+  }
+}
