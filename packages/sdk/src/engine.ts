@@ -23,7 +23,7 @@ import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
 import { type Operation, toOperation } from './operation.ts'
 import { closedReason } from './outcome.ts'
-import { isPlainTask, isRange, itemsOf, notPlain, rangeOf, rowOf, withNumbers } from './ranges.ts'
+import { isRange, itemsOf, notPlain, rangeOf, rowOf, withNumbers } from './ranges.ts'
 import { endOfTurn } from './runtime-parts.ts'
 import { ServiceBook } from './service-book.ts'
 import { createSession, type Session } from './session.ts'
@@ -35,6 +35,7 @@ import {
   errorToRecord,
   type HandleCodec,
   type HandleRef,
+  isCloneSafe,
   payloadValue,
   registerHandleCodec,
 } from './values/index.ts'
@@ -141,26 +142,43 @@ export class Engine implements BookKeeper {
     this.#assertMaySpawn()
     const operation = toOperation(spawnable)
     const options = view.optionsFor(operation)
-    const { needs, chunks, early } = linkArguments(args, options.after, this.space)
     const name = options.record.name ?? operation.name
     const aborted = options.signal?.reason() ?? null
-    const unsent = aborted === null ? early : cancelled(aborted)
-    const { record } = options
-    const isPlain =
-      unsent === null && needs.length + chunks.length === 0 && isPlainTask(operation, record, args)
+    // Handles are not plain: nothing has to be looked for in such arguments.
+    const isPlain = options.isPlain && aborted === null && isCloneSafe(args)
     const row = isPlain ? rowOf(args, this.#parts.room !== null) : notPlain
-    const packed = row === notPlain ? (unsent ?? this.#pack(args)) : null
-    if (packed !== null && 'status' in packed) return this.#unsentTask(name, packed)
+    if (row !== notPlain) return this.#spawnPlain(view, operation, options, name, row, args.length === 1)
+    const { needs, chunks, early } = linkArguments(args, options.after, this.space)
+    const packed = (aborted === null ? early : cancelled(aborted)) ?? this.#pack(args)
+    if ('status' in packed) return this.#unsentTask(name, packed)
     this.#addOperation(operation)
+    const handle = this.#nextHandle(view, options, name)
+    this.#session.submit(specOf(handle.no, operation, packed, needs, chunks, options.record))
+    return handle
+  }
+
+  #spawnPlain(
+    view: View,
+    operation: AnyOperation,
+    options: ResolvedOptions,
+    name: string,
+    row: unknown,
+    isSingle: boolean,
+  ): TaskHandle<unknown> {
+    this.#addOperation(operation)
+    const handle = this.#nextHandle(view, options, name)
+    const { record } = options
+    const { hash } = operation.record
+    this.#session.submitPlain({ no: handle.no, operation: hash, options: record, row, isSingle })
+    return handle
+  }
+
+  /** The handle of the session's next task. */
+  #nextHandle(view: View, { signal }: ResolvedOptions, name: string): TaskHandle<unknown> {
     const book = this.#session.open()
-    const no = this.#session.number()
-    const handle = new TaskHandle<unknown>(book, no, name)
+    const handle = new TaskHandle<unknown>(book, this.#session.number(), name)
     book.add(handle)
-    if (packed === null) {
-      const isSingle = args.length === 1
-      this.#session.submitPlain({ no, operation: operation.record.hash, options: record, row, isSingle })
-    } else this.#session.submit(specOf(no, operation, packed, needs, chunks, record))
-    options.signal?.add(handle)
+    signal?.add(handle)
     view.note(handle)
     return handle
   }

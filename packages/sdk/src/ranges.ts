@@ -19,16 +19,12 @@ const plainBodies = new Map<string, boolean>()
 const plainBodiesMax = 10_000
 
 /**
- * Whether a task may share its record with those beside it. Only workers know slices: kernels, whose operation has
- * a scope, run long enough to be told by themselves. A body that waits may wait for what the next task does, which must be
- * free to run elsewhere.
+ * Whether tasks with plain arguments may share a record with those beside them. Only workers know slices: kernels,
+ * whose operation has a scope, run long enough to be told by themselves. A body that waits may wait for what the
+ * next task does, which must be free to run elsewhere.
  */
-export function isPlainTask(
-  operation: AnyOperation,
-  options: TaskOptionsRecord,
-  args: readonly unknown[],
-): boolean {
-  return mayShare(operation, options) && isPlainBody(operation) && isCloneSafe(args)
+export function mayBePlain(operation: AnyOperation, options: TaskOptionsRecord): boolean {
+  return mayShare(operation, options) && isPlainBody(operation)
 }
 
 /** Whether the items of a map can be one record: see the rules of ranges. */

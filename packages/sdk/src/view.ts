@@ -1,6 +1,7 @@
 import type { TaskOptionsRecord } from '@shoal/scheduler'
 import type { Operation } from './operation.ts'
 import { checkTaskOptions, mergeTaskOptions, toOptionsRecord } from './options.ts'
+import { mayBePlain } from './ranges.ts'
 import { type Cancellable, type SignalTasks, signalTasks } from './signal-tasks.ts'
 import type { Task, TaskOptions } from './types.ts'
 
@@ -9,6 +10,8 @@ export interface ResolvedOptions {
   readonly record: TaskOptionsRecord
   readonly after: readonly Task<unknown>[]
   readonly signal: SignalTasks | null
+  /** Tasks with them whose arguments are plain may share a record: see the rules of ranges. */
+  readonly isPlain: boolean
 }
 
 /** Something that `sync` waits for. */
@@ -36,11 +39,11 @@ function resolve(
   ...layers: readonly (TaskOptions | undefined)[]
 ): ResolvedOptions {
   const merged = mergeTaskOptions(operation.defaults, ...layers)
-  return {
-    record: toOptionsRecord(merged, operation.scope),
-    after: merged.after === undefined ? noTasks : [...merged.after],
-    signal: merged.signal === undefined ? null : signalTasks(merged.signal),
-  }
+  const record = toOptionsRecord(merged, operation.scope)
+  const after = merged.after === undefined ? noTasks : [...merged.after]
+  const signal = merged.signal === undefined ? null : signalTasks(merged.signal)
+  const isPlain = after.length === 0 && mayBePlain(operation, record)
+  return { record, after, signal, isPlain }
 }
 
 /**

@@ -33,6 +33,8 @@ interface Loop {
   /** Told when nothing is held here. */
   readonly drainListeners: Set<() => void>
   readonly chunkDesk: ChunkDesk | null
+  /** Made once: every event asks for it. */
+  readonly pump: () => void
   isArmed: boolean
   isClosed: boolean
   timerAt: number
@@ -62,6 +64,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     noticeListeners: new Set(),
     peerListeners: new Set(),
     drainListeners: new Set(),
+    pump: () => pump(loop),
     isArmed: false,
     isClosed: false,
     timerAt: Number.POSITIVE_INFINITY,
@@ -224,7 +227,7 @@ function enqueue(loop: Loop, event: Event): void {
   loop.queue.push(event)
   if (loop.isArmed) return
   loop.isArmed = true
-  loop.options.clock.defer(() => pump(loop))
+  loop.options.clock.defer(loop.pump)
 }
 
 const peerEvents: ReadonlySet<Event['type']> = new Set([

@@ -143,8 +143,8 @@ class BodyRunner implements BodyLink {
   }
 
   /** A call that comes while nothing runs mostly ends at once: no loop, no promise. */
-  #enqueueOne([callId, operation, args, isSingle]: WireCall): void {
-    const frame = { ids: [callId], operations: operation, args: [args], isSingle, extras: null }
+  #enqueueOne([callId, operation, argument]: WireCall): void {
+    const frame = { ids: [callId], operations: operation, args: [argument], isSingle: true, extras: null }
     if (this.#isPumping) {
       this.#waiting.push(frame)
       return

@@ -1,6 +1,6 @@
 import type { Call, OperationHash } from '@shoal/scheduler'
 import { isCloneSafe, LivePayload } from '../values/index.ts'
-import { type CallExtra, type CallFrame, toColumn, type WireCall, type WireCalls } from './protocol.ts'
+import { type CallExtra, type CallFrame, toColumn, type WireCall } from './protocol.ts'
 import { inputToWire, packedToSend } from './wire-value.ts'
 
 /** An operation whose code this worker has. */
@@ -40,13 +40,13 @@ export function startFrame(call: Call, operation: SentOperation): CallColumns {
   }
 }
 
-/** The one call of a frame as a message. */
-export function toWireCall({ ids, operations, args, extras, isSingle }: CallColumns): WireCall | WireCalls {
-  const [callId = 0] = ids
-  const [operation = 0] = operations
-  const given = isSingle ? (args[0] as readonly unknown[])[0] : args[0]
-  const [extra = null] = extras
-  return extra === null ? [callId, operation, given, isSingle] : [ids, operation, [given], isSingle, [extra]]
+/** The message of a call with one plain argument and nothing else; `null`: it needs a frame. */
+export function toWireCall(call: Call, { index, mayTakeContext }: SentOperation): WireCall | null {
+  const { callId, args, inputs, timeoutMs, items } = call
+  if (mayTakeContext || timeoutMs > 0 || inputs.length > 0 || items !== null) return null
+  if (!(args instanceof LivePayload)) return null
+  const list = args.value as readonly unknown[]
+  return list.length === 1 && isCloneSafe(list[0]) ? [callId, index, list[0]] : null
 }
 
 export function addToFrame(frame: CallColumns, call: Call, operation: SentOperation): void {

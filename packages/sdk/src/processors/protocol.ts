@@ -73,8 +73,8 @@ export type WireCalls = readonly [
   extras: CallFrame['extras'],
 ]
 
-/** A frame of one call without extras: a list within a list would cost as much as all else in it. */
-export type WireCall = readonly [callId: number, operation: number, args: unknown, isSingle: boolean]
+/** One call with one plain argument. Lists within a list would cost as much as all else in it. */
+export type WireCall = readonly [callId: number, operation: number, argument: unknown]
 
 /** A {@link ResultFrame} on its way. Only results come from a worker as lists. */
 export type WireResults = readonly [

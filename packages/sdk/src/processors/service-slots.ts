@@ -190,6 +190,7 @@ class Slots implements ServiceSlots {
       operationOf: (hash) => this.#operationOf(hash),
       abortGraceMs,
       onEnded: (ended) => this.#ended(instance, ended),
+      onResults: (ended) => this.#ended(instance, ended),
       onMessage: (message) => this.#onMessage(instance, message),
       onGone: (_isCrash, reason) => this.#died(instance, reason),
     })

@@ -24,6 +24,7 @@ import {
 import { atTurnEnd } from '../microtask.ts'
 import type { Lending } from '../types.ts'
 import { errorToRecord } from '../values/index.ts'
+import { failedCall } from './call-ends.ts'
 import { systemClock } from './clock.ts'
 import { abortGraceMs, calibrateAfterMs, workersMax } from './limits.ts'
 import { OutcomeRelay } from './outcome-relay.ts'
@@ -33,7 +34,7 @@ import { createSeat, type Seat } from './seat.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
 import { wireToPayload } from './wire-value.ts'
 import type { WorkerHandle } from './worker-handle.ts'
-import { failedCall, WorkerSlot } from './worker-slot.ts'
+import { WorkerSlot } from './worker-slot.ts'
 
 export interface WorkerHostOptions {
   /** The peer that the workers belong to. */
@@ -256,6 +257,7 @@ class Host implements WorkerHost {
       operationOf: (hash) => this.#options.operations.get(hash) ?? this.#fetched.get(hash) ?? null,
       abortGraceMs: this.#options.abortGraceMs ?? abortGraceMs,
       onEnded: (ended) => this.#end(ended),
+      onResults: (ended) => this.#tellResults(ended),
       onMessage: (message) => this.#onMessage(slot, message),
       onGone: (isCrash, reason) => {
         this.#forgetSlot(slot)
@@ -385,6 +387,16 @@ class Host implements WorkerHost {
       this.#ended = ended
     } else this.#ended = [...this.#ended, ...ended]
     if (this.#spawnerKeys.size > 0) for (const { callId } of ended) this.#forgetSpawner(callId)
+  }
+
+  /** What a message brought is told at once, unless something that ended before is still to be told. */
+  #tellResults(ended: readonly CallEnded[]): void {
+    if (this.#ended.length > 0) {
+      this.#end(ended)
+      return
+    }
+    if (this.#spawnerKeys.size > 0) for (const { callId } of ended) this.#forgetSpawner(callId)
+    for (const listener of this.#endedListeners) listener(ended)
   }
 
   #forgetSpawner(callId: number): void {

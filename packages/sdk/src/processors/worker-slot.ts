@@ -2,27 +2,14 @@ import {
   type Call,
   type CallEnded,
   type Clock,
-  type ErrorRecord,
   type OperationHash,
   type OperationRecord,
-  PackedColumn,
-  PackedPayload,
   type ProcessorId,
   type RangeItems,
-  type RangeValues,
   ShoalError,
-  type SliceItem,
-  type SliceOutcome,
 } from '@shoal/scheduler'
 import { type Remote, transfer, wrap } from 'comlink'
-import {
-  errorToRecord,
-  type LiveItems,
-  LivePayload,
-  packValue,
-  type Row,
-  SliceValues,
-} from '../values/index.ts'
+import { errorToRecord, packValue } from '../values/index.ts'
 import {
   addToFrame,
   type CallColumns,
@@ -31,8 +18,8 @@ import {
   toFrame,
   toWireCall,
 } from './call-columns.ts'
+import { endOf, failedCall, slicedOutcome, toRow } from './call-ends.ts'
 import { callsPerFrameMax, idleAfterMs } from './limits.ts'
-import { joinRow, type PackedRow, partOf } from './packed-row.ts'
 import { cancelled, type Ending, PendingCalls, refused } from './pending-calls.ts'
 import { listenTo } from './ports.ts'
 import {
@@ -66,11 +53,15 @@ export interface SlotOptions {
   readonly operationOf: (hash: OperationHash) => OperationRecord | null
   readonly abortGraceMs: number
   readonly onEnded: (ended: readonly CallEnded[]) => void
+  /** The same for what a message from the worker told: nobody here waits on the stack. */
+  readonly onResults: (ended: readonly CallEnded[]) => void
   /** Everything else that the worker says. */
   readonly onMessage: (message: WorkerNotice) => void
   /** The worker is gone: by itself, or as a call had to be stopped. Its calls have ended. */
   readonly onGone: (isCrash: boolean, reason: string) => void
 }
+
+const nothing: readonly Call[] = Object.freeze([])
 
 /** A worker and what was given to it. A class for its lifetime: one for each start of a worker. */
 export class WorkerSlot {
@@ -140,6 +131,10 @@ export class WorkerSlot {
       return []
     }
     const wasIdle = this.isIdle
+    if (calls.length === 1 && this.#sendOne(calls[0] as Call)) {
+      if (wasIdle) this.#becameBusy()
+      return nothing
+    }
     const unknown: Call[] = []
     const failed: CallEnded[] = []
     for (let from = 0; from < calls.length; ) {
@@ -231,6 +226,21 @@ export class WorkerSlot {
     if (frame !== null) this.#sendCalls(frame, failed)
   }
 
+  /** Gives a call to the worker that needs no frame; else gives `false`. */
+  #sendOne(call: Call): boolean {
+    const operation = this.#operation(call.operation)
+    const message = operation === null ? null : toWireCall(call, operation)
+    if (message === null) return false
+    try {
+      this.post(message)
+    } catch {
+      // It looked plain and was not: the long way finds out and says so.
+      return false
+    }
+    this.#pending.add(call)
+    return true
+  }
+
   #runSlice(call: Call, items: RangeItems, unknown: Call[], failed: CallEnded[]): void {
     const operation = this.#operation(call.operation)
     if (operation === null) {
@@ -259,8 +269,7 @@ export class WorkerSlot {
 
   #sendCalls(columns: CallColumns, failed: CallEnded[]): void {
     try {
-      const message = columns.ids.length === 1 ? toWireCall(columns) : toWireCalls(toFrame(columns))
-      this.post(message, columns.transfers)
+      this.post(toWireCalls(toFrame(columns)), columns.transfers)
     } catch {
       // Something looked plain and was not (a proxy, a buffer given away): find it, send the rest.
       columns.ids.forEach((callId, at) => {
@@ -344,7 +353,7 @@ export class WorkerSlot {
     if (call !== undefined) {
       const ranMs = microseconds / 1000
       const isAborting = this.#pending.takeState(callId)?.isAborting === true
-      this.#options.onEnded([isAborting ? cancelled(callId, ranMs) : endOf(call, status, value, ranMs)])
+      this.#options.onResults([isAborting ? cancelled(callId, ranMs) : endOf(call, status, value, ranMs)])
     }
     this.#becameIdle()
   }
@@ -360,7 +369,7 @@ export class WorkerSlot {
       if (this.#pending.takeState(callId)?.isAborting === true) ended.push(cancelled(callId, ranMs))
       else ended.push(endOf(call, status, values[at], ranMs))
     }
-    if (ended.length > 0) this.#options.onEnded(ended)
+    if (ended.length > 0) this.#options.onResults(ended)
     this.#becameIdle()
   }
 
@@ -370,9 +379,9 @@ export class WorkerSlot {
     if (call === undefined) return
     const ranMs = microseconds / 1000
     if (this.#pending.takeState(callId)?.isAborting === true)
-      this.#options.onEnded([cancelled(callId, ranMs)])
+      this.#options.onResults([cancelled(callId, ranMs)])
     else {
-      this.#options.onEnded([{ callId, outcome: slicedOutcome(message, this.#options.resultForm), ranMs }])
+      this.#options.onResults([{ callId, outcome: slicedOutcome(message, this.#options.resultForm), ranMs }])
     }
     this.#becameIdle()
   }
@@ -452,56 +461,8 @@ export class WorkerSlot {
   }
 }
 
-function toRow(items: RangeItems): { readonly row: Row | PackedRow; readonly isSingle: boolean } {
-  if (!(items instanceof PackedColumn)) {
-    const live = items as LiveItems
-    return { row: live.toRow(), isSingle: live.isSingle }
-  }
-  const { numbers, parts, isWrapped } = items
-  return { row: numbers?.slice() ?? joinRow(parts ?? []), isSingle: isWrapped }
-}
-
-function slicedOutcome({ values, packed, big, failed }: WireSliced, form: ResultForm): SliceOutcome {
-  const bad = failed.map(({ index, error }): SliceItem => ({ index, outcome: { status: 'failed', error } }))
-  const apart = big.map(({ index, value }): SliceItem => {
-    return { index, outcome: { status: 'done', value: new PackedPayload(value) } }
-  })
-  return { status: 'sliced', values: toValues(values, packed, form), apart: [...bad, ...apart] }
-}
-
-function toValues(values: Row | PackedRow, packed: readonly number[], form: ResultForm): RangeValues {
-  if ('ends' in values)
-    return new PackedColumn(
-      values.ends.map((_, index) => partOf(values, index)),
-      false,
-    )
-  if (form === 'packed' && values instanceof Float64Array) return new PackedColumn(values, false)
-  return new SliceValues(values, packed.length === 0 ? null : new Set(packed))
-}
-
 function isResults(message: FromWorker): message is WireResult | WireResults {
   return Array.isArray(message)
-}
-
-function endOf(call: Call, status: number, value: unknown, ranMs: number): CallEnded {
-  const { callId } = call
-  switch (status) {
-    case resultStatus.live:
-      return { callId, outcome: { status: 'done', value: new LivePayload(value) }, ranMs }
-    case resultStatus.packed:
-      return { callId, outcome: { status: 'done', value: new PackedPayload(value as Uint8Array) }, ranMs }
-    case resultStatus.failed:
-      return { ...failedCall(call, value as ErrorRecord), ranMs }
-    case resultStatus.refused:
-      return refused(callId)
-    default:
-      return cancelled(callId, ranMs)
-  }
-}
-
-/** How a call fails before or without its body. */
-export function failedCall(call: Call, error: ErrorRecord): CallEnded {
-  return { callId: call.callId, outcome: { status: 'failed', error }, ranMs: 0 }
 }
 
 function canShare(): boolean {

@@ -15,12 +15,12 @@ import {
 import { type KernelSpec, kernelOf } from '../../code/index.ts'
 import { createEmitter } from '../../emitter.ts'
 import { errorToRecord } from '../../values/index.ts'
+import { failedCall } from '../call-ends.ts'
 import { systemClock } from '../clock.ts'
 import { gpuCallsMax, kernelMsMax } from '../limits.ts'
 import { cancelled, refused } from '../pending-calls.ts'
 import type { ResultForm } from '../protocol.ts'
 import { notSerializable, payloadToWire, wireToPayload } from '../wire-value.ts'
-import { failedCall } from '../worker-slot.ts'
 import type { FromGpu, GpuHandle } from './gpu-protocol.ts'
 import { createGpuSeat, type GpuSeat } from './gpu-seat.ts'
 
