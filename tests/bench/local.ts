@@ -90,6 +90,9 @@ export interface Caller {
   call(i: number): PromiseLike<unknown>
 }
 
+/** Calls of each system before the clock: the warm-up and one unrecorded repetition of B2. */
+const unrecorded = 1_200
+
 /** Interleaved blocks of calls one after the other; the ratio of the p50s is taken for each round of blocks. */
 export async function latency(
   { bench, place }: { readonly bench: string; readonly place: string },
@@ -98,7 +101,7 @@ export async function latency(
 ): Promise<Row[]> {
   const p50s = new Map<string, number[]>(callers.map(({ name }) => [name, []]))
   const all = new Map<string, number[]>(callers.map(({ name }) => [name, []]))
-  for (const { call } of callers) for (let i = 0; i < 200; i++) await call(i)
+  for (const { call } of callers) for (let i = 0; i < unrecorded; i++) await call(i)
   collectGarbage()
   for (let block = 0; block < blocks; block++) {
     for (let k = 0; k < callers.length; k++) {
