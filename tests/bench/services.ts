@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Service, ServiceOptions } from '@shoal/sdk'
 import { Counter } from './counter.ts'
 import { type Local, latency } from './local.ts'
@@ -87,5 +88,7 @@ async function counterOf(
   durability: string,
 ): Promise<Service<Counter>> {
   await service?.(name, durability)
+  // Its maker is told beside the room: the record may be on its way still.
+  while (!mesh.services.list().some((one) => one.name === name)) await setTimeout(1)
   return mesh.services.lookup<Counter>(name)
 }
