@@ -84,8 +84,10 @@ export class Sources {
   settled(request: Request): void {
     const { peer, source } = request as Asked
     source.open--
-    // After a broken link, or a long silence, the peer counts anew.
-    if (this.#sources.get(peer) === source) this.pump(peer)
+    // After a broken link, or a long silence, the peer counts anew. Several are asked for at once: each message by
+    // itself wakes the other side.
+    const isLow = source.open <= limits.chunkPiecesAhead / 2
+    if (isLow && this.#sources.get(peer) === source) this.pump(peer)
   }
 
   /** The answer to a request was lost on its way. It is asked for again, though that is no word from the peer. */

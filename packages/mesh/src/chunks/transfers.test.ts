@@ -86,6 +86,21 @@ describe('[CH3] a fetch pulls pieces from a holder', () => {
     expect(openMax).toBeLessThanOrEqual(limits.chunkPiecesAhead)
   })
 
+  test('pieces are asked for several at once', async () => {
+    const { world, stores, put, settle } = await threePeers()
+    const ref = await put(chunkBytes(64 * piece))
+    let bursts = 0
+    let last = ''
+    world.tamper = (_from, _to, said) => {
+      if (said.type === 'wanted' && last !== 'wanted') bursts++
+      last = said.type
+      return said
+    }
+    await settle(stores.c.fetch(ref, [a]))
+    expect(asked(world, 'a').length).toBe(64)
+    expect(bursts).toBeLessThanOrEqual(64 / (limits.chunkPiecesAhead / 2) + 1)
+  })
+
   test('holders share the work', async () => {
     const { world, stores, put, settle } = await threePeers()
     const refs = [await put(chunkBytes(2 * piece, 1)), await put(chunkBytes(2 * piece, 2))]
