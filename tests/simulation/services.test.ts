@@ -1,6 +1,7 @@
 import { runServiceWorld, type ServiceWorldKind } from '@shoal/scheduler/testing'
 import { expect, test } from 'vitest'
 import { plantedServiceBugs } from './planted-services.ts'
+import { createYjsReplica } from './yjs-replica.ts'
 
 /* SEED=17 runs one world of services and prints its log; SEEDS=10000 looks further than the usual run. */
 const only = process.env['SEED']
@@ -40,6 +41,18 @@ test.each(
   expect(moves).toBeGreaterThan(perPart)
 })
 
+test.each(kinds)('[SV] services in %s rooms on Yjs documents: answers come from one serial order', (kind) => {
+  const found: string[] = []
+  let answered = 0
+  for (let seed = 1; seed <= 15; seed++) {
+    const { stats, violations } = runServiceWorld({ seed, kind, createReplica: createYjsReplica })
+    answered += stats.answered
+    if (violations.length > 0) found.push(`SEED=${seed} (${kind}): ${violations.join('\n  ')}`)
+  }
+  expect(found).toEqual([])
+  expect(answered).toBeGreaterThan(750)
+})
+
 test.each(plantedServiceBugs)(
   '[SV] the planted bug "$name" is found within 500 seeds',
   ({ kind, mutate }) => {
@@ -62,6 +75,8 @@ test.each(regressions)('[SV] %s (%s, seed %i)', (_what, kind, seed) => {
 })
 
 test.each(kinds)('[SV] a %s world replays exactly', (kind) => {
-  const run = () => runServiceWorld({ seed: 7, kind })
-  expect(run()).toEqual(run())
+  for (const replica of [{}, { createReplica: createYjsReplica }]) {
+    const run = () => runServiceWorld({ seed: 7, kind, ...replica })
+    expect(run()).toEqual(run())
+  }
 })

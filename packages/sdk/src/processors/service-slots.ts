@@ -152,12 +152,11 @@ class Slots implements ServiceSlots {
     const instance = this.#instances.get(number)
     if (instance === undefined) return
     for (const { seq, method, args, via } of calls) {
-      this.#order(
-        instance,
-        { type: 'call', seq, via },
-        [serviceCommand.call, method],
-        [{ index: 2, value: args }],
-      )
+      const order: Order = { type: 'call', seq, via }
+      const head = [serviceCommand.call, method]
+      // In one list with the rest: an input of its own costs a message of several objects.
+      if (args instanceof LivePayload) this.#order(instance, order, [...head, args.value], noInputs)
+      else this.#order(instance, order, head, [{ index: 2, value: args }])
     }
   }
 

@@ -7,25 +7,24 @@ import type {
   OperationHash,
   PeerId,
   ProcessorHost,
-  Runtime,
   RuntimeOptions,
   ServiceAnswer,
-  ServiceId,
   ServiceSpec,
 } from '../../../index.ts'
 import { createRuntime } from '../../../runtime/runtime.ts'
-import { createGate, createLoop, createPeerClock, type Gate, type SimLoop } from '../clock.ts'
-import { createSimMembership, type SimMembership } from '../membership.ts'
-import { createSimNetwork, type Endpoint, type SimNetwork } from '../network.ts'
+import { createGate, createLoop, createPeerClock } from '../clock.ts'
+import { createSimMembership } from '../membership.ts'
+import { createSimNetwork } from '../network.ts'
 import type { SimMutation } from '../peer.ts'
-import { createFakeReplica, createPost, type SimPost, type SimReplica } from '../replica.ts'
-import { createRng, mix, type SimRng } from '../rng.ts'
+import { createFakeReplica, createPost, type SimReplicaFactory } from '../replica.ts'
+import { createRng, mix } from '../rng.ts'
 import { perfectLinks } from '../shape.ts'
 import { createSimDisk, type SimDisk } from '../store.ts'
-import { createTrace, type Trace } from '../trace.ts'
+import { createTrace } from '../trace.ts'
 import { checkHistory, type SeenCall } from './history.ts'
-import { createSimServiceHost, packNumbers, type SimServiceHost, unpackNumbers } from './host.ts'
-import { makePlan, type ServiceFault, type ServicePlan, type ServiceWorldKind } from './plan.ts'
+import { createSimServiceHost, packNumbers, unpackNumbers } from './host.ts'
+import { makePlan, type ServiceFault, type ServiceWorldKind } from './plan.ts'
+import { isWell, livePeers, openCalls, type Peer, service, type World } from './room.ts'
 
 export interface ServiceSimOptions {
   /** Decides everything. */
@@ -33,6 +32,8 @@ export interface ServiceSimOptions {
   readonly kind: ServiceWorldKind
   /** Default: no planted bug. */
   readonly mutate?: SimMutation
+  /** Default: the fake. */
+  readonly createReplica?: SimReplicaFactory
   /** Takes the log; default: none. */
   readonly log?: (line: string) => void
 }
@@ -51,37 +52,6 @@ export interface ServiceSimReport {
   }
 }
 
-interface Peer {
-  readonly index: number
-  readonly incarnation: number
-  readonly gate: Gate
-  readonly endpoint: Endpoint
-  readonly runtime: Runtime
-  readonly host: SimServiceHost
-  readonly replica: SimReplica
-  isLeaving: boolean
-}
-
-interface World {
-  readonly plan: ServicePlan
-  readonly loop: SimLoop
-  readonly net: SimNetwork
-  readonly membership: SimMembership
-  readonly trace: Trace
-  readonly rng: SimRng
-  readonly post: SimPost
-  readonly mutate: SimMutation | null
-  readonly peers: (Peer | null)[]
-  readonly disks: readonly SimDisk[]
-  readonly calls: (SeenCall & { readonly peer: Peer })[]
-  readonly violations: string[]
-  nextToken: number
-  faults: number
-  moves: number
-  isOver: boolean
-}
-
-const service = 'the-list' as ServiceId
 /** Faults have stopped this long and something is still not answered: it never will be. */
 const patienceMs = 90_000
 /** No seed may run for ever. */
@@ -138,6 +108,7 @@ function createWorld(options: ServiceSimOptions): World {
     rng: rng.fork('world'),
     post: createPost(),
     mutate: options.mutate ?? null,
+    createReplica: options.createReplica ?? createFakeReplica,
     peers: Array.from({ length: plan.members }, () => null),
     disks: Array.from({ length: plan.members }, (_, index) =>
       createSimDisk(rng.fork(`disk ${index}`), faultless),
@@ -169,10 +140,10 @@ function start(world: World, index: number): void {
   const endpoint = net.attach(index, id, 'member', gate, epoch)
   const forked = rng.fork(`${id}@${incarnation}`)
   const host = createSimServiceHost(loop, gate, forked.fork('host'))
-  const replica = createFakeReplica({
+  const replica = world.createReplica({
     self: id,
     epoch,
-    clientId: mix(index, incarnation),
+    clientId: mix(mix(index, incarnation), Math.floor(forked.fork('client').next() * 2 ** 32)) >>> 1,
     network: net.replicaPort(endpoint),
     clock,
     rng: forked.fork('replica'),
@@ -291,36 +262,6 @@ function take(entry: SeenCall, outcome: ServiceAnswer['outcome']): void {
   const [place = 0, before = 0] = unpackNumbers(outcome.value)
   entry.place = place
   entry.before = before
-}
-
-function livePeers(world: World): Peer[] {
-  return world.peers.filter(
-    (peer): peer is Peer => peer !== null && peer.gate.state === 'running' && !peer.isLeaving,
-  )
-}
-
-function openCalls(world: World): World['calls'] {
-  return world.calls.filter(
-    ({ peer, answeredAt }) => answeredAt === null && peer.gate.state === 'running' && !peer.isLeaving,
-  )
-}
-
-/** The room can lose any one peer now: the host has a follower that has everything. */
-function isWell(world: World): boolean {
-  const live = livePeers(world)
-  if (live.some((peer) => peer.runtime.peers().length !== live.length)) return false
-  if (world.peers.some((peer) => peer?.gate.state === 'paused')) return false
-  const host = live.find((peer) => peer.runtime.state.services.services.get(service)?.hosted?.isActing)
-  const known = host?.runtime.state.services.services.get(service)
-  if (known?.hosted?.isOpen !== true || known.claim === null || known.bid !== null) return false
-  if (live.length === 1) return false
-  const { follower, voters } = known.claim
-  const kept = follower === null ? undefined : known.hosted.kept.get(follower)
-  return (
-    kept !== undefined &&
-    kept.acked >= 0 &&
-    voters.every(({ peer }) => live.some((one) => one.runtime.self === peer))
-  )
 }
 
 function inflict(world: World, fault: ServiceFault): void {
