@@ -9,7 +9,7 @@ import {
   writeServiceClaim,
   writeServiceEnd,
   writeServiceSpec,
-} from '../wire/services.ts'
+} from '../wire/service-claims.ts'
 import { asTuple, asUint, schemaError } from '../wire/validate.ts'
 import { packKept } from './batch.ts'
 

@@ -21,7 +21,8 @@ import {
   writeResults,
 } from './attempts.ts'
 import { readChunkMessage, readChunkNeeds, writeChunkMessage, writeChunkNeeds } from './chunk-messages.ts'
-import { asServiceId, readServiceMessage, writeServiceMessage } from './services.ts'
+import { asServiceId } from './service-claims.ts'
+import { readServiceMessage, writeServiceMessage } from './services.ts'
 import {
   asBoolean,
   asId,

@@ -6,27 +6,26 @@ import type {
   JournalEntry,
   ServiceCall,
   ServiceClaim,
-  ServiceEnd,
   ServiceId,
   ServiceMessage,
   ServiceOrder,
   ServiceReply,
   ServiceSnapshot,
   ServiceSpec,
-  Voter,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import {
-  asBoolean,
-  asId,
-  asList,
-  asOperationHash,
-  asPeerId,
-  asText,
-  asTuple,
-  asUint,
-  schemaError,
-} from './validate.ts'
+  asServiceId,
+  oneOf,
+  readServiceClaim,
+  readServiceEnd,
+  readServiceName,
+  readServiceSpec,
+  writeServiceClaim,
+  writeServiceEnd,
+  writeServiceSpec,
+} from './service-claims.ts'
+import { asBoolean, asId, asList, asPeerId, asText, asTuple, asUint, schemaError } from './validate.ts'
 import {
   asFlat,
   readAttemptOutcome,
@@ -63,9 +62,6 @@ const typeOf: ReadonlyMap<unknown, ServiceMessage['type']> = new Map(
   Object.entries(codes).map(([type, code]) => [code, type as ServiceMessage['type']]),
 )
 
-const durabilities = ['none', 'snapshot', 'journal'] as const
-const consistencies = ['available', 'strict'] as const
-const endings = ['deleted', 'lost', 'crashing'] as const
 const refusals = ['missing', 'paused'] as const
 const vetoes = ['promised', 'restarted'] as const
 
@@ -261,71 +257,10 @@ function readAccepted(value: unknown): { readonly ballot: Ballot; readonly next:
   return { ballot: readBallot(ballot), next: readServiceClaim(next) }
 }
 
-export function asServiceId(value: unknown): ServiceId {
-  return asId(value, 'a service') as ServiceId
-}
-
-export function writeServiceSpec(spec: ServiceSpec): readonly unknown[] {
-  const { id, name, operation, args, durability, consistency, every } = spec
-  const kept = [durabilities.indexOf(durability), consistencies.indexOf(consistency)]
-  return [id, name, operation, args.pack(), ...kept, every]
-}
-
-/** @throws ShoalError `E_SCHEMA` */
-export function readServiceSpec(value: unknown): ServiceSpec {
-  const [id, name, operation, args, durability, consistency, every] = asTuple(value, 7, 'a service')
-  return {
-    id: asServiceId(id),
-    name: name === null ? null : readServiceName(name),
-    operation: asOperationHash(operation, 'the class of a service'),
-    args: readPayload(args),
-    durability: oneOf(durabilities, durability, 'the durability of a service'),
-    consistency: oneOf(consistencies, consistency, 'the consistency of a service'),
-    every: asUint(every, 'the calls between two snapshots', limits.serviceEntriesMax),
-  }
-}
-
 function specOf(value: unknown, service: ServiceId): ServiceSpec {
   const spec = readServiceSpec(value)
   if (spec.id !== service) throw schemaError('a copy of a service', `of "${service}"`, spec.id)
   return spec
-}
-
-export function writeServiceClaim({ epoch, host, follower, voters, end }: ServiceClaim): readonly unknown[] {
-  return [
-    epoch,
-    host,
-    follower,
-    voters.flatMap((voter) => [voter.peer, voter.epoch]),
-    end === null ? null : writeServiceEnd(end),
-  ]
-}
-
-/** @throws ShoalError `E_SCHEMA` */
-export function readServiceClaim(value: unknown): ServiceClaim {
-  const [epoch, host, follower, list, end] = asTuple(value, 5, 'the claim of a service')
-  const flat = asFlat(list, 2, 'voters')
-  if (flat.length > 2 * limits.serviceVotersMax)
-    throw schemaError('voters', `a list of at most ${limits.serviceVotersMax}`, list)
-  const voters: Voter[] = []
-  for (let at = 0; at < flat.length; at += 2) {
-    voters.push({ peer: asPeerId(flat[at], 'a voter'), epoch: asUint(flat[at + 1], 'the epoch of a voter') })
-  }
-  return {
-    epoch: asUint(epoch, 'an epoch'),
-    host: asPeerId(host, 'the host of a service'),
-    follower: follower === null ? null : asPeerId(follower, 'the follower of a service'),
-    voters,
-    end: end === null ? null : readServiceEnd(end),
-  }
-}
-
-export function writeServiceEnd(reason: ServiceEnd): number {
-  return endings.indexOf(reason)
-}
-
-export function readServiceEnd(value: unknown): ServiceEnd {
-  return oneOf(endings, value, 'why a service ended')
 }
 
 function writeCall({ no, method, args, via }: ServiceCall): readonly unknown[] {
@@ -462,14 +397,4 @@ function readSeq(value: unknown): number {
 
 function readMethod(value: unknown): string {
   return asText(value, 'the name of a method', limits.idCharsMax)
-}
-
-function readServiceName(value: unknown): string {
-  const name = asText(value, 'the name of a service', limits.idCharsMax)
-  if (name === '') throw schemaError('the name of a service', 'at least a character', value)
-  return name
-}
-
-function oneOf<T>(values: readonly T[], index: unknown, where: string): T {
-  return values[asUint(index, where, values.length - 1)] as T
 }
