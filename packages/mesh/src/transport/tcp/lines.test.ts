@@ -135,6 +135,13 @@ describe('[WP10] [WP11] a control link', () => {
     expect([...first.refused, ...second.refused]).toEqual([])
   })
 
+  test.each(['', 'host.example', '1.2.3', '127.0.0.1:80'])(
+    'cannot have "%s" as the address of its door',
+    (listen) => {
+      expect(() => join({ listen })).toThrow(expect.objectContaining({ code: 'E_OPTION' }))
+    },
+  )
+
   test('says that its door cannot be opened, and calls others', async () => {
     const [first, second] = [join({ listen: '203.0.113.1' }), join()]
     const [near, far] = await linked(first, second)
