@@ -1,11 +1,11 @@
 import { type Invite, openRoom, parseInvite, type Room, type RoomOptions } from '@shoal/mesh'
-import { createRuntime, ShoalError, type Transport } from '@shoal/scheduler'
+import { type Clock, createRuntime, ShoalError, type Transport } from '@shoal/scheduler'
 import { createTaskInterest } from './interest.ts'
 import { openMesh } from './mesh.ts'
 import { checkMeshOptions } from './mesh-options.ts'
 import { openPeerHost } from './peer-host.ts'
 import type { Platform } from './platform.ts'
-import { createServiceSlots } from './processors/index.ts'
+import { createServiceSlots, type PeerHost } from './processors/index.ts'
 import { endOfTurn, reportBug, turnClock } from './runtime-parts.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
@@ -27,6 +27,7 @@ export async function openRoomMesh(
   const kept = await openStore(platform, invite, options.storage ?? 'auto')
   let transport: Transport | null = null
   let room: Room | null = null
+  let host: PeerHost | null = null
   try {
     transport = await platform.createTransport(invite, options.listen ?? 'auto')
     if (wrapTransport !== undefined) transport = wrapTransport(transport)
@@ -37,13 +38,18 @@ export async function openRoomMesh(
       openChunkDisk: platform.openChunkDisk,
       ...kept,
     })
+    // Workers start on the way into the room: who gets tasks before it can run them holds them up.
+    const { self: peer, operations } = room
+    host = openPeerHost(platform, options, { peer, operations, resultForm: 'packed' })
     await whenOnline(transport, signal)
+    await whenReady(host, platform.clock)
   } catch (error) {
+    await host?.close()
     if (room !== null) await room.leave()
     else await Promise.all([transport?.close(), kept.store?.close()])
     throw error
   }
-  const mesh = meshIn(room, platform, options)
+  const mesh = meshIn(room, host, platform, options)
   await endOfTurn(platform.clock)
   return mesh
 }
@@ -87,7 +93,20 @@ function whenOnline(transport: Transport, signal: AbortSignal | undefined): Prom
   })
 }
 
-function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
+/** Longest wait for workers that start: one that hangs must not keep its peer out, in milliseconds. */
+const readyMs = 3_000
+
+function whenReady(host: PeerHost, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.setTimer(clock.now() + readyMs, resolve)
+    void host.ready().then(() => {
+      cancel()
+      resolve()
+    })
+  })
+}
+
+function meshIn(room: Room, host: PeerHost, platform: Platform, options: MeshOptions): Mesh {
   const { clock } = platform
   const { self, role, operations, network, replica } = room
   const services = createServiceSlots({
@@ -96,7 +115,6 @@ function meshIn(room: Room, platform: Platform, options: MeshOptions): Mesh {
     operations,
     resultForm: 'packed',
   })
-  const host = openPeerHost(platform, options, { peer: self, operations, resultForm: 'packed' })
   const runtime = createRuntime({
     self,
     epoch: room.epoch,

@@ -4,7 +4,7 @@ import type { GpuHost } from './webgpu/gpu-host.ts'
 import type { WorkerHost } from './worker-host.ts'
 
 /** Everything that a peer lends: its workers, and its GPU. */
-export interface PeerHost extends ProcessorHost, Lending, Pick<WorkerHost, 'callServices'> {
+export interface PeerHost extends ProcessorHost, Lending, Pick<WorkerHost, 'callServices' | 'ready'> {
   /** What is less than it was asked to be, for people. */
   reasons(): readonly string[]
 }
@@ -47,6 +47,7 @@ export function joinHosts(workers: WorkerHost, gpu: GpuHost | null, mode: 'auto'
     onBody: (listener) => workers.onBody(listener),
     childrenAccepted: (job, parent, accepted) => workers.childrenAccepted(job, parent, accepted),
     taskSettled: (ref, outcome) => workers.taskSettled(ref, outcome),
+    ready: () => workers.ready(),
     callServices: (...parts) => workers.callServices(...parts),
     async close() {
       await Promise.all([workers.close(), gpu.close()])
