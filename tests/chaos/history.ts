@@ -128,7 +128,10 @@ export interface Verdict {
   readonly lost: readonly string[]
   /** Tasks with a value that is not theirs, or that failed. */
   readonly wrong: readonly string[]
-  /** Tasks whose outcome changed for their submitter, or for which two readers still differ in the end. */
+  /**
+   * Tasks whose outcome changed for their submitter, or for which two readers differ in the end that had been in touch
+   * with everybody for 5 s (CL4).
+   */
   readonly changed: readonly string[]
   /**
    * Tasks that a successor ended while their owner was cut off or stood still, and whose other readers were

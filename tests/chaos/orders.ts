@@ -35,7 +35,7 @@ export type Order =
   | { readonly type: 'spin'; readonly ms: number }
   | { readonly type: 'leave' }
 
-/** `again`: asked some seconds after the job's end. `last`: when everybody has been back for long. */
+/** `again`: asked some seconds after the job's end. `last`: when it should be final, for readers in touch with all. */
 export type Reading = 'first' | 'again' | 'last'
 
 /** What a peer of the run tells. All with `at`: the machine's clock, in milliseconds. */

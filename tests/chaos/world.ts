@@ -17,7 +17,8 @@ import {
 } from './actors.ts'
 import { buildPrograms, type Programs } from './build.ts'
 import { createHistory, type History } from './history.ts'
-import type { PeerConfig } from './orders.ts'
+import type { PeerConfig, PeerEvent } from './orders.ts'
+import { createSettled } from './settled.ts'
 
 /** Longest wait for a start to get into the room, on a busy machine. */
 const joinMs = 60_000
@@ -60,6 +61,7 @@ class RealWorld implements World {
   readonly #folder = mkdtempSync(join(tmpdir(), 'shoal-chaos-'))
   readonly #watchers = new Set<() => void>()
   readonly #starts = new Map<string, number>()
+  readonly #settled = createSettled()
   #programs: Programs = { node: '', page: '' }
   readonly #server: Server = createServer((request, response) => this.#serve(request.url ?? '/', response))
   #browser: Browser | null = null
@@ -179,11 +181,18 @@ class RealWorld implements World {
   readonly #stage = {
     onEvent: (actor: Actor, event: Parameters<History['take']>[1]): void => {
       if (this.#isOver) return
-      this.history.take(actor, event)
+      this.#settled.look(this.actors, Date.now())
+      this.history.take(actor, this.#asPromised(actor, event))
       if (event.type === 'explained') this.log(`${actor.name} sees: ${event.text}`)
       if (event.type === 'error') this.log(`${actor.name} says: ${event.message}`)
       this.#wake()
     },
+  }
+
+  /** Who is out of touch with others reads what may be corrected later. */
+  #asPromised(actor: Actor, event: PeerEvent): PeerEvent {
+    if (event.type !== 'outcome' || event.reading !== 'last') return event
+    return this.#settled.isSettled(actor, Date.now()) ? event : { ...event, reading: 'again' }
   }
 
   #wake(): void {

@@ -171,6 +171,20 @@ const deafToDeath: SimMutation = (options) =>
     onView: (listener) => network.onView((event) => event.type !== 'peer-left' && listener(event)),
   }))
 
+/** Every death counts, whatever else died meanwhile, and a task goes back to where it was lost. */
+export const blamesBystanders: SimMutation = (options) => {
+  const { step } = options
+  if (step === undefined) return options
+  return {
+    ...options,
+    step: (state, event) => {
+      state.deathsAt = []
+      Object.assign(state.config, { elsewhereMs: 0 })
+      return step(state, event)
+    },
+  }
+}
+
 /** Each must be found within 500 seeds. */
 export const plantedBugs: readonly PlantedBug[] = [
   { name: 'no epoch check', mode: 'liveness', mutate: noEpochCheck },

@@ -15,6 +15,7 @@ const regressions: readonly (readonly [what: string, mode: SimMode, seed: number
   ['a successor ended a job before it had heard of all its tasks', 'liveness', 41809],
   ['a lost profile left a peer without work', 'liveness', 699],
   ['a result that a peer alone had held back was never looked at again', 'liveness', 638],
+  ['tasks in front kept a lost one from the processor that was kept free for it', 'liveness', 299],
 ]
 
 test.each(regressions)('[SIM] %s (%s, seed %i)', (_what, mode, seed) => {

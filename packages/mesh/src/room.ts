@@ -208,29 +208,29 @@ class OpenedRoom implements Room {
     throw new ShoalError('E_FORBIDDEN', `${text} ${this.role}`)
   }
 
-  leave(): Promise<void> {
-    this.#left ??= this.#leave()
+  leave(withinMs?: number): Promise<void> {
+    this.#left ??= this.#leave(withinMs)
     return this.#left
   }
 
   /** What was written last is signed and sent first. */
-  async #leave(): Promise<void> {
+  async #leave(withinMs?: number): Promise<void> {
     if (this.replica?.settle !== undefined) await this.replica.settle()
-    await this.#goodbye()
+    await this.#goodbye(withinMs)
   }
 
-  #goodbye(): Promise<void> {
-    this.#gone ??= this.#go()
+  #goodbye(withinMs?: number): Promise<void> {
+    this.#gone ??= this.#go(withinMs)
     return this.#gone
   }
 
-  async #go(): Promise<void> {
+  async #go(withinMs?: number): Promise<void> {
     for (const stop of this.#stops) stop()
     globalThis.removeEventListener?.('pagehide', this.#onPageHide, { capture: true })
     this.replica?.close()
     // At once: a page that goes away has no other turn.
     const flushed = this.#store?.documents.flush()
-    await this.#peers.leave()
+    await this.#peers.leave(withinMs)
     await this.chunks.close()
     await flushed
     await this.#store?.close()

@@ -57,8 +57,11 @@ export interface Room {
   onHealth(listener: (health: RoomHealth) => void): Unsubscribe
   /** Everything refused or broken on the way in, with its code; for logs and tests. */
   onRefused(listener: (refusal: Refusal) => void): Unsubscribe
-  /** Says goodbye on every link, closes them, leaves signalling. Idempotent. */
-  leave(): Promise<void>
+  /**
+   * Says goodbye on every link, closes them, leaves signalling. Idempotent.
+   * @param withinMs longest wait for others to hang up; default and most 200
+   */
+  leave(withinMs?: number): Promise<void>
 }
 
 /** One piece of bad input: it was dropped, the peer goes on. */

@@ -146,6 +146,6 @@ function meshIn(room: Room, host: PeerHost, platform: Platform, options: MeshOpt
     onHealth: (listener) => room.onHealth(listener),
     durable: (job) => room.durable(job),
     onView: (listener) => network.onView(listener),
-    leave: () => room.leave(),
+    leave: (withinMs) => room.leave(withinMs),
   })
 }

@@ -23,8 +23,8 @@ export interface MeshParts extends EngineParts {
   health(): Omit<MeshHealth, 'processors'>
   onHealth(listener: () => void): Unsubscribe
   onView(listener: (event: ViewEvent) => void): Unsubscribe
-  /** Says goodbye and leaves; a local mesh has nothing to do. */
-  leave(): Promise<void>
+  /** Says goodbye and leaves, waiting this long for others to hang up; a local mesh has nothing to do. */
+  leave(withinMs: number): Promise<void>
 }
 
 /** The part of a mesh that all its views share. */
@@ -57,6 +57,10 @@ export function openMesh(parts: MeshParts): Mesh {
 
 /** Longest wait for what runs here to end when this peer leaves, in milliseconds: others have to run the rest again. */
 const drainMs = 200
+/** A peer that leaves is gone after this, in milliseconds; what it ran has taken its part of it. */
+const leaveMs = 280
+/** Others need this long at least to hear the goodbye, in milliseconds. */
+const farewellMinMs = 80
 
 /** What has not started goes back; what runs may end, so that nobody runs it again. */
 async function finishRunning({ runtime, lending, clock }: MeshParts): Promise<void> {
@@ -71,6 +75,7 @@ async function finishRunning({ runtime, lending, clock }: MeshParts): Promise<vo
 }
 
 async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub): Promise<void> {
+  const leavesAt = parts.clock.now() + leaveMs
   // Sealed first: whoever takes the work over must know that nothing will be added.
   engine.seal()
   const handedOver = handOver(parts)
@@ -81,7 +86,7 @@ async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub
   await endOfTurn(parts.clock)
   parts.runtime.close()
   parts.services.closeAll()
-  await parts.leave()
+  await parts.leave(Math.max(farewellMinMs, leavesAt - parts.clock.now()))
   await parts.host.close()
 }
 

@@ -74,7 +74,7 @@ export interface Peers {
   session(peer: PeerId): Session | null
   /** Cuts a peer off for good: no hello of its is answered any more. */
   ban(peer: PeerId): void
-  leave(): Promise<void>
+  leave(withinMs?: number): Promise<void>
 }
 
 interface Known {
@@ -88,7 +88,7 @@ interface Known {
 
 /** Pause between two rounds of telling others the addresses that this peer is linked to. */
 const gossipMs = 15_000
-/** Longest wait for others to close their ends when this peer leaves. */
+/** Longest wait for others to close their ends when this peer leaves, in milliseconds. */
 const farewellMs = 200
 /** Two links to one peer within this time were dialled at the same time, in milliseconds. */
 const sameTimeMs = 5_000
@@ -189,7 +189,7 @@ class PeerTable implements Peers {
     this.#dialer.failed(one.address)
   }
 
-  async leave(): Promise<void> {
+  async leave(withinMs: number = farewellMs): Promise<void> {
     if (this.#isLeaving) return
     this.#isLeaving = true
     this.#dialer.close()
@@ -199,6 +199,7 @@ class PeerTable implements Peers {
     await farewell(
       sessions.map((session) => session.pipe.link),
       this.#clock,
+      Math.min(withinMs, farewellMs),
     )
     for (const session of this.#sessions()) session.close()
     this.#known.clear()
@@ -459,14 +460,14 @@ function isUseful(to: Remote, about: Remote): boolean {
 }
 
 /** Resolves when the others have closed their ends, which says that they took in the goodbye. */
-function farewell(links: readonly Link[], clock: Clock): Promise<void> {
+function farewell(links: readonly Link[], clock: Clock, withinMs: number): Promise<void> {
   return new Promise((resolve) => {
     let open = links.length
     if (open === 0) {
       resolve()
       return
     }
-    const cancel = clock.setTimer(clock.now() + farewellMs, resolve)
+    const cancel = clock.setTimer(clock.now() + withinMs, resolve)
     for (const link of links) {
       link.onClose(() => {
         if (--open > 0) return

@@ -1,13 +1,14 @@
 import { ChunkPayload } from '../model/chunk.ts'
 import { type ErrorRecord, errorRecord } from '../model/errors.ts'
-import { type PeerId, peerOfProcessor, taskIdOf } from '../model/ids.ts'
+import { type PeerId, taskIdOf } from '../model/ids.ts'
 import type { AttemptOutcome } from '../model/message.ts'
 import type { Payload } from '../model/payload.ts'
 import { noteCopies } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { requeue } from './jobs.ts'
 import { dissolve } from './slices.ts'
-import { isFinal, type ProcessorState, refOf, type TaskState } from './state.ts'
+import { isFinal, type Loss, type ProcessorState, refOf, type TaskState } from './state.ts'
+import { failPoison, isPoison, noteDeath } from './suspects.ts'
 import { makeBackoff, makeEnded, makeWaiting } from './transitions.ts'
 
 /*
@@ -82,6 +83,7 @@ export function endAttempt(
       return
     }
     case 'lost':
+      noteDeath(ctx.state)
       loseAttempt(ctx, task, processor)
       return
     case 'cancelled':
@@ -132,7 +134,11 @@ function makeRetry(ctx: StepContext, task: TaskState, backoffMs: number, why: st
   }
 }
 
-/** The processor died while the task ran there: after the third, the task is taken to be the cause. */
+/**
+ * The processor died while the task ran there, most likely. From then on it runs alone, so that only a task that
+ * really kills dies again and again: after the third time it is taken to be the cause.
+ * @param processor `null`: it did not die
+ */
 export function loseAttempt(ctx: StepContext, task: TaskState, processor: ProcessorState | null): void {
   if (task.count > 1) {
     dissolveLost(ctx, task, 'lost')
@@ -140,18 +146,16 @@ export function loseAttempt(ctx: StepContext, task: TaskState, processor: Proces
   }
   cancelChildren(ctx, task)
   if (processor !== null) {
-    const id = processor.record.id
     // A processor that died and was replaced counts again: a room with one processor must not try for ever.
-    task.lostOn ??= []
-    task.lostOn.push(id)
-  }
-  const lostOn = task.lostOn ?? []
-  if (lostOn.length >= ctx.state.config.poisonLimit) {
-    const text = `Cannot run task "${taskIdOf(refOf(task))}" again as ${lostOn.length} processors died while it ran: ${lostOn.join(', ')}`
-    const peer = processor === null ? null : peerOfProcessor(processor.record.id)
-    const error = errorRecord('E_TASK_POISON', text)
-    makeEnded(ctx, task, { status: 'failed', error, origin: refOf(task), attempts: lostOn.length, peer })
-    return
+    const { id } = processor.record
+    const { now, config, timers } = ctx.state
+    const loss: Loss = { processor: id, attempt: task.attempt, wasAlone: processor.guest === task, at: now }
+    task.losses = [...(task.losses ?? []), loss]
+    timers.arm(now + config.elsewhereMs, { type: 'place' })
+    if (isPoison(ctx.state, task.losses)) {
+      failPoison(ctx, task, task.losses)
+      return
+    }
   }
   if (task.status === 'assigned') requeue(ctx, task, 'lost')
 }

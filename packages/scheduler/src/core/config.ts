@@ -22,6 +22,8 @@ export interface SchedulerConfig {
   readonly orphanResultMs: number
   /** Deaths of processors under a running task before it is quarantined. */
   readonly poisonLimit: number
+  /** A task that was lost waits this long for another processor than those that died under it. */
+  readonly elsewhereMs: number
   /** Most tasks ahead per processor: bounds what a dead peer loses. */
   readonly windowMax: number
   /** Work kept ahead of each processor, in milliseconds beyond the round trip. */
@@ -69,6 +71,7 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   noProcessorMs: 10_000,
   orphanResultMs: 60_000,
   poisonLimit: 3,
+  elsewhereMs: 1000,
   windowMax: 1024,
   windowMs: 5,
   aheadMs: 20,

@@ -74,6 +74,7 @@ function pictureOf(state: SchedulerState): unknown {
     lanes: state.lanes.map((lane) => [...lane.queue].map(({ spec }) => spec.no)),
     processors: [...state.processors.values()].map((processor) => ({
       ...processor,
+      guest: processor.guest?.spec.no,
       assigned: [...processor.assigned].map(({ spec }) => spec.no),
     })),
     executor: {

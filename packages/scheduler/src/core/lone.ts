@@ -221,7 +221,9 @@ function isOpen(state: SchedulerState, job: JobState, known: ExecutorJob): boole
 function isLone(task: TaskState, attempt: number): boolean {
   if (task.status !== 'assigned' || task.attempt !== attempt || task.count > 1) return false
   if (task.dependents !== null || task.watchers !== null || task.chunks !== null) return false
-  return task.outcomeBy === null && task.spec.parent === null && task.openChildren === 0
+  return (
+    task.losses === null && task.outcomeBy === null && task.spec.parent === null && task.openChildren === 0
+  )
 }
 
 /** With the task gone the processor has nothing, and there is nothing that it could take from others. */

@@ -7,6 +7,7 @@ import { requeue, unresolved } from './jobs.ts'
 import { endPiece } from './slice-ends.ts'
 import { carve } from './slices.ts'
 import { attemptedTask, isFinal, type JobState, type TaskState } from './state.ts'
+import { forgive } from './suspects.ts'
 import { isInDoubt } from './takeover.ts'
 import { makeAssigned } from './transitions.ts'
 
@@ -74,6 +75,7 @@ function applyResult(ctx: StepContext, job: JobState, from: PeerId, result: Atte
     tellRefused(ctx, task, 'E_ALREADY_DONE', from)
     return
   }
+  if (!isCurrent && result.outcome.status !== 'lost') forgive(task, result)
   // While a successor still asks around, a result that anybody holds is as good as the assigned one.
   const isAdoptable = job.isAdopting && task.status === 'waiting' && isSame
   // Attempts are numbered per epoch: one that is not the present one is of an older epoch or was taken back.
@@ -146,6 +148,7 @@ function adoptRunning(ctx: StepContext, job: JobState, from: PeerId, ref: Runnin
   const { no, attempt, count = 1 } = ref
   const known = attemptedTask(job, no, attempt)
   if (known?.status === 'assigned' && known.attempt === attempt) return
+  if (known !== undefined) forgive(known, ref)
   const task = job.isAdopting && count > 1 ? carve(job, no, count)[0] : known
   const processor = ctx.state.processors.get(ref.processor)
   const canAdopt =

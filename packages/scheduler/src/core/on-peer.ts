@@ -11,6 +11,7 @@ import { loseKeeper } from './holder.ts'
 import { requeue } from './jobs.ts'
 import * as services from './services/index.ts'
 import type { PeerState, ProcessorState } from './state.ts'
+import { noteDeath } from './suspects.ts'
 import { planTakeover, unseenMs } from './takeover.ts'
 
 export function onPeerJoined(ctx: StepContext, event: EventOf<'peer-joined'>): void {
@@ -70,6 +71,7 @@ function losePeer(ctx: StepContext, id: PeerId, cause: EventOf<'peer-left'>['cau
     ]
   }
   if (cause === 'fenced') state.doubtUntil = Math.max(state.doubtUntil, state.now + state.config.doubtMs)
+  if (cause === 'dead') noteDeath(state)
   services.onPeerLost(ctx, id, cause)
   for (const processor of [...state.processors.values()]) {
     if (processor.peer === peer) loseProcessor(ctx, processor, cause === 'dead' ? 'dead' : 'left')
@@ -176,6 +178,7 @@ export function setProfile(ctx: StepContext, id: PeerId, profile: PeerProfile): 
         waiting: 0,
         queuedMs: 0,
         isRevoking: false,
+        guest: null,
         isClosing: false,
       })
       continue

@@ -56,6 +56,9 @@ export function onTimer(ctx: StepContext, action: TimerAction): void {
     case 'service':
       onTick(ctx, action.service)
       return
+    case 'place':
+      ctx.isDirty = true
+      return
     case 'audit':
       ctx.state.isAuditArmed = false
       ctx.state.hasHeldBack = false

@@ -149,7 +149,7 @@ test('[RG3] one value for a whole slice is no answer: its items go on alone', ()
   const [first] = slicesOf(submit(rangeOf(100))) as [SliceAssignment]
   told({ ...ranOf(first), outcome: { status: 'done', value: column(0, 1).at(0) } })
   expect(state.jobs.get(job)).toMatchObject({ done: 0 })
-  expect(findTask(state, { job, no: 3 })).toMatchObject({ count: 1, lostOn: null })
+  expect(findTask(state, { job, no: 3 })).toMatchObject({ count: 1, losses: null })
 })
 
 test('[RG4] of a peer that dies the slice that ran is cut into its items, none blamed; those behind it stay whole', () => {
@@ -158,7 +158,7 @@ test('[RG4] of a peer that dies the slice that ran is cut into its items, none b
   feed({ type: 'peer-left', peer: far, cause: 'dead' })
   expect(pieces().filter((piece) => piece.includes('+1 '))).toHaveLength(25)
   expect(pieces().at(-1)).not.toContain('+1 ')
-  expect([...tasksOf(state.jobs.get(job) as never)].every(({ lostOn }) => lostOn === null)).toBe(true)
+  expect([...tasksOf(state.jobs.get(job) as never)].every(({ losses }) => losses === null)).toBe(true)
 })
 
 test('[RG5] cancelling one item stops its slice there', () => {

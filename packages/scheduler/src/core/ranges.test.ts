@@ -144,7 +144,7 @@ test.each(['lost', 'refused'] as const)(
     expect(first.items?.count).toBe(4)
     end({ callId: first.callId, outcome: { status: how }, ranMs: 0 })
     for (const no of [0, 1, 2, 3]) {
-      expect(findTask(state, { job, no })).toMatchObject({ count: 1, status: 'assigned', lostOn: null })
+      expect(findTask(state, { job, no })).toMatchObject({ count: 1, status: 'assigned', losses: null })
     }
   },
 )

@@ -19,15 +19,27 @@ import {
   type SchedulerState,
   type TaskState,
 } from './state.ts'
+import { hasGuest, isWaryJob, placeAlone, staysAway } from './suspects.ts'
 import { makeAssigned } from './transitions.ts'
 
 /** Hands ready tasks to processors with credit, then looks for idle processors to feed by stealing. */
 export function schedule(ctx: StepContext): void {
   observeRuns(ctx)
+  seatGuests(ctx)
   for (const lane of ctx.state.lanes) {
     if (lane.queue.size > 0) drainLane(ctx, lane)
   }
   stealForIdle(ctx)
+}
+
+/** Whoever waits for a processor to itself, which is empty by now: it may stand far behind in its lane. */
+function seatGuests(ctx: StepContext): void {
+  for (const processor of ctx.state.processors.values()) {
+    const { guest, isClosing, peer } = processor
+    if (guest?.status !== 'ready' || isClosing || peer.isSuspected || peer.isMute) continue
+    if (processor.assigned.size > processor.waiting) continue
+    if (guest.chunks === null || hasChunks(ctx, guest)) assign(ctx, guest, processor)
+  }
 }
 
 function drainLane(ctx: StepContext, lane: ReadyLane): void {
@@ -38,6 +50,8 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
   }
   lane.isStarving = false
   let parked: Parking | null = null
+  /** Those that wait for a processor to themselves, which is kept for them: others need not wait with them. */
+  const alone: TaskState[] = []
   for (let task = lane.queue.peek(); task !== undefined; task = lane.queue.peek()) {
     if (task.status !== 'ready') {
       lane.queue.shift()
@@ -48,7 +62,12 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
       continue
     }
     const processor = cheapest(ctx.state, candidates, task)
-    if (processor === null) break
+    if (processor === null) {
+      if (task.losses === null) break
+      lane.queue.shift()
+      alone.push(task)
+      continue
+    }
     if (task.chunks !== null) {
       parked ??= createParking()
       if (parked.holds(ctx.state, candidates, task, processor)) {
@@ -61,6 +80,7 @@ function drainLane(ctx: StepContext, lane: ReadyLane): void {
     assign(ctx, task.count === 1 ? task : cutFront(ctx, lane, task, processor, candidates.length), processor)
   }
   for (const task of parked?.tasks.reverse() ?? []) lane.queue.pushFront(task)
+  for (const task of alone.reverse()) lane.queue.pushFront(task)
 }
 
 /** Tasks of one lane that wait for busy processors at the same time: each is looked at again whenever a place is free. */
@@ -139,12 +159,16 @@ export function cheapest(
   candidates: readonly ProcessorState[],
   task: TaskState,
 ): ProcessorState | null {
+  const isWary = staysAway(state, candidates, task)
+  if (task.losses !== null) return placeAlone(state, candidates, task, isWary)
   let best: ProcessorState | null = null
   let bestMs = Number.POSITIVE_INFINITY
   // Runs for every task: a plain loop makes no iterator where the compiler cannot see through it.
   for (let index = 0; index < candidates.length; index++) {
     const processor = candidates[index] as ProcessorState
+    if (processor.guest !== null && hasGuest(processor)) continue
     if (!hasCredit(processor, processor.peer.rttMs, state.config)) continue
+    if (isWary && processor.peer.id === state.self) continue
     const costMs = costOf(state, task, processor, itemEstimateMs(state, task, processor))
     if (costMs < bestMs) {
       best = processor
@@ -294,6 +318,7 @@ function isOpenScope(scope: Scope): boolean {
 function stealForIdle(ctx: StepContext): void {
   for (const thief of ctx.state.processors.values()) {
     if (thief.assigned.size > 0 || thief.isClosing || thief.peer.isSuspected || thief.peer.isMute) continue
+    if (hasGuest(thief)) continue
     const taken = bestLoot(ctx.state, thief)
     if (taken.length === 0) continue
     for (const task of taken) {
@@ -315,7 +340,7 @@ function bestLoot(state: SchedulerState, thief: ProcessorState): readonly TaskSt
       continue
     const count = stealCount(loadOf(victim), thief.peer.rttMs)
     if (count === 0) continue
-    const waiting = [...victim.assigned].slice(1).filter((task) => isStealable(task, thief))
+    const waiting = [...victim.assigned].slice(1).filter((task) => isStealable(state, task, thief))
     const last = waiting.at(-1)
     if (last === undefined || !isFasterAt(state, last, victim, thief)) continue
     loot = waiting.slice(Math.max(0, waiting.length - count))
@@ -335,7 +360,8 @@ function isFasterAt(
   return costOf(state, task, thief, estimateMs(state, task, thief)) < thereMs
 }
 
-function isStealable(task: TaskState, thief: ProcessorState): boolean {
+function isStealable({ self }: SchedulerState, task: TaskState, thief: ProcessorState): boolean {
+  if (thief.peer.id === self && isWaryJob(task.job)) return false
   return !task.isRevoking && matchesScope(task.spec.options.scope, thief.record)
 }
 

@@ -72,8 +72,8 @@ export class TaskState {
   /** The attempt that threw last: a successor may hear of it from several sides. */
   thrownAttempt = 0
   refusals = 0
-  /** Processors that died while it ran. */
-  lostOn: ProcessorId[] | null = null
+  /** Processors that died while it ran, most likely; from the first one on it runs alone. */
+  losses: Loss[] | null = null
   isWatched = false
   watchers: PeerId[] | null = null
 
@@ -83,6 +83,15 @@ export class TaskState {
     this.items = items
     this.count = items === null ? 1 : items.count
   }
+}
+
+/** A processor died with an attempt that may have been the cause. */
+export interface Loss {
+  readonly processor: ProcessorId
+  readonly attempt: number
+  /** Nothing else of this owner was there: none but this task can be the cause, if a task is. */
+  readonly wasAlone: boolean
+  readonly at: number
 }
 
 export interface JobState {
@@ -178,6 +187,8 @@ export interface ProcessorState {
   /** Sum of the estimates of the others. */
   queuedMs: number
   isRevoking: boolean
+  /** A task that runs here alone, or is to when what is here has ended. */
+  guest: TaskState | null
   /** No longer lent: what it has may end, nothing new comes, and it goes with the last one. */
   isClosing: boolean
 }
@@ -279,6 +290,8 @@ export interface SchedulerState {
     JobId,
     { readonly by: PeerId; readonly epoch: number; readonly record: OutcomeRecord }[]
   >
+  /** When processors and peers died, as far as this peer knows: the last minute's, newest last. */
+  deathsAt: number[]
   /** When other members were lost, newest last. */
   memberLossesAt: number[]
   /** Until then this peer may have been given up by others and not know it. */
@@ -353,6 +366,7 @@ export function createState(options: {
     orphans: new Map(),
     foreignWatches: new Map(),
     earlyOutcomes: new Map(),
+    deathsAt: [],
     memberLossesAt: [],
     doubtUntil: 0,
     startedAt: null,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { errorRecord } from '../model/errors.ts'
 import { type JobId, nestedBase, type OperationHash, type PeerId, type ProcessorId } from '../model/ids.ts'
-import type { Assignment, MessageOf } from '../model/message.ts'
+import type { Assignment, AttemptResult, MessageOf } from '../model/message.ts'
 import { PackedPayload } from '../model/payload.ts'
 import { processorId } from '../model/processor.ts'
 import {
@@ -224,6 +224,68 @@ test('[TS6] a task that ran while three processors died is quarantined', () => {
     status: 'failed',
     error: { code: 'E_TASK_POISON' },
   })
+})
+
+test('[TS6] a task that was lost runs alone, elsewhere', () => {
+  const { state, feed } = world({ workers: 0 })
+  for (const peer of ['p1', 'p2'] as PeerId[]) join(feed, peer, 1)
+  feed({
+    type: 'tasks-submitted',
+    job,
+    name: 'j',
+    specs: Array.from({ length: 8 }, (_, no) => spec(no)),
+  })
+  const lost = findTask(state, { job, no: 0 })
+  const first = lost?.processor
+  const call = { type: 'results', job, epoch: 1, results: [] as AttemptResult[] } as const
+  call.results.push({ no: 0, attempt: lost?.attempt ?? 0, outcome: { status: 'lost' }, ranMs: 1 })
+  feed({ type: 'message-received', from: first?.peer.id as PeerId, message: call }, 10)
+
+  const other = [...state.processors.values()].find((one) => one !== first)
+  expect(lost).toMatchObject({ status: 'ready', losses: [{ processor: first?.record.id }] })
+  expect(other?.guest).toBe(lost)
+  const before = [...(other?.assigned ?? [])]
+  for (const { spec: one, attempt } of before) {
+    const results: AttemptResult[] = [
+      { no: one.no, attempt, outcome: { status: 'done', value: value(1) }, ranMs: 1 },
+    ]
+    const message = { type: 'results', job, epoch: 1, results } as const
+    feed({ type: 'message-received', from: other?.peer.id as PeerId, message }, 20)
+  }
+  expect(lost?.processor).toBe(other)
+  expect(other?.assigned.size).toBe(1)
+})
+
+test('[TS6] an attempt that was lost and shows up again was no death by the task', () => {
+  const { state, feed } = world({ workers: 0 })
+  for (const peer of ['p1', 'p2'] as PeerId[]) join(feed, peer, 1)
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] })
+  const task = findTask(state, { job, no: 0 })
+  const attempt = task?.attempt ?? 0
+  const peer = task?.processor?.peer.id as PeerId
+  feed({ type: 'peer-left', peer, cause: 'dead' }, 10)
+  expect(task?.losses).toHaveLength(1)
+  join(feed, peer, 1)
+  const results: AttemptResult[] = [
+    { no: 0, attempt, outcome: { status: 'done', value: value(1) }, ranMs: 1 },
+  ]
+  feed({ type: 'message-received', from: peer, message: { type: 'results', job, epoch: 1, results } }, 30)
+  expect(task).toMatchObject({ status: 'assigned', losses: null })
+})
+
+test('[TS6] where others die as often, it takes twice the deaths', () => {
+  const { state, feed } = world({ workers: 0 })
+  const peers = Array.from({ length: 16 }, (_, no) => `p${no}` as PeerId)
+  for (const peer of peers) join(feed, peer, 1)
+  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] })
+  let deaths = 0
+  for (; findTask(state, { job, no: 0 })?.outcome === null; deaths++) {
+    const victim = findTask(state, { job, no: 0 })?.processor?.peer.id as PeerId
+    const other = [...state.peers.keys()].find((peer) => peer !== victim && peer !== me) as PeerId
+    for (const peer of [other, victim]) feed({ type: 'peer-left', peer, cause: 'dead' }, deaths)
+  }
+  expect(deaths).toBe(6)
+  expect(findTask(state, { job, no: 0 })?.outcome).toMatchObject({ error: { code: 'E_TASK_POISON' } })
 })
 
 test('[PL1] equal tasks spread over idle peers', () => {

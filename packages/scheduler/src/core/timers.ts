@@ -12,6 +12,7 @@ export type TimerAction =
   | { readonly type: 'orphan'; readonly job: JobId }
   | { readonly type: 'reclaim'; readonly job: JobId; readonly epoch: number }
   | { readonly type: 'service'; readonly service: ServiceId }
+  | { readonly type: 'place' }
   | { readonly type: 'audit' }
 
 interface TimerEntry {

@@ -34,6 +34,7 @@ const leaveAssigned: Move = (ctx, task) => {
   if (task.openChildren > 0) stopWaiting(processor, task)
   task.openChildren = 0
   processor.assigned.delete(task)
+  if (processor.guest === task) processor.guest = null
   processor.queuedMs = processor.assigned.size === 0 ? 0 : processor.queuedMs - task.estimateMs
   task.processor = null
   task.isRevoking = false

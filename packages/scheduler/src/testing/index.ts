@@ -11,6 +11,7 @@ export {
 } from './contract/processor-host.ts'
 export { createHistory, type History } from './sim/checks.ts'
 export { createGate, createLoop, createPeerClock, type Gate, type SimLoop } from './sim/clock.ts'
+export { type DeathsOptions, type DeathsReport, runDeaths } from './sim/deaths.ts'
 export { describeOutcome } from './sim/expected.ts'
 export { describeFault, type FaultKind, makeFaults, type SimFault } from './sim/faults.ts'
 export { describeMessage, type LinkConditions } from './sim/network.ts'

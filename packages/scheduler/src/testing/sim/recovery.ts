@@ -10,7 +10,7 @@ import {
 } from '../../index.ts'
 import { finish, runUntil, settleDown, type World } from './ending.ts'
 import type { SimFault } from './faults.ts'
-import { packProgram, simOperation } from './program.ts'
+import { packProgram, type SimProgram, simOperation } from './program.ts'
 import { createRng, type SimRng } from './rng.ts'
 import type { PeerShape, WorldShape } from './shape.ts'
 import type { SimAction } from './workload.ts'
@@ -120,17 +120,7 @@ function jobOf(peer: number): JobId {
 
 /** Six members; `p0` owns most of the work, and never lives through it. */
 function makeRoom(rng: SimRng, kind: RecoveryOptions['kind']): WorldShape {
-  const peers = Array.from({ length: 6 }, (_, index): PeerShape => {
-    const id = `p${index}` as PeerId
-    return {
-      id,
-      role: 'member',
-      startsAtMs: rng.between(0, 200),
-      processors: [{ id: processorId(id, 'worker', 0), kind: 'worker', isDefault: true, score: 1 }],
-      clockOffsetMs: rng.int(600_000),
-      clockRate: 1,
-    }
-  })
+  const peers = Array.from({ length: 6 }, (_, index) => makeMember(rng, index))
   return {
     mode: 'liveness',
     isCalm: false,
@@ -186,25 +176,9 @@ function makeWork(rng: SimRng): SimAction[] {
   for (const peer of [0, 1, 2]) {
     const job = jobOf(peer)
     for (let part = 0; part < 6; part++) {
-      const specs = Array.from({ length: 12 }, (_, index): TaskSpec => {
-        const program = {
-          seed: rng.int(2 ** 32),
-          runMs: rng.pick([20, 50, 300]),
-          failTimes: 0,
-          kills: 'nothing' as const,
-          children: 0,
-          depth: 0,
-        }
-        const no = part * 12 + index
-        return {
-          no,
-          operation: simOperation,
-          args: packProgram(program),
-          needs: noNeeds,
-          options: defaultTaskOptions,
-          parent: null,
-        }
-      })
+      const specs = Array.from({ length: 12 }, (_, index) =>
+        makeTaskSpec(rng, part * 12 + index, rng.pick([20, 50, 300])),
+      )
       const atMs = 1000 + part * 1000 + rng.between(0, 900)
       const refs = specs.map(({ no }) => ({ job, no }))
       actions.push({ type: 'submit', atMs, peer, job, specs, isRange: false })
@@ -213,4 +187,29 @@ function makeWork(rng: SimRng): SimAction[] {
     actions.push({ type: 'seal', atMs: 8000, peer, job })
   }
   return actions.sort((left, right) => left.atMs - right.atMs)
+}
+
+/** A task that runs alone and ends well, unless it kills. */
+export function makeTaskSpec(
+  rng: SimRng,
+  no: number,
+  runMs: number,
+  kills: SimProgram['kills'] = 'nothing',
+): TaskSpec {
+  const program: SimProgram = { seed: rng.int(2 ** 32), runMs, failTimes: 0, kills, children: 0, depth: 0 }
+  const args = packProgram(program)
+  return { no, operation: simOperation, args, needs: noNeeds, options: defaultTaskOptions, parent: null }
+}
+
+/** A member with one processor that is there from the start. */
+export function makeMember(rng: SimRng, index: number): PeerShape {
+  const id = `p${index}` as PeerId
+  return {
+    id,
+    role: 'member',
+    startsAtMs: rng.between(0, 200),
+    processors: [{ id: processorId(id, 'worker', 0), kind: 'worker', isDefault: true, score: 1 }],
+    clockOffsetMs: rng.int(600_000),
+    clockRate: 1,
+  }
 }
