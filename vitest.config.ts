@@ -46,12 +46,18 @@ export default defineConfig({
           exclude: notUnit,
           // No file changes what the others see: loading all modules again for each took half of the time.
           isolate: false,
+          maxWorkers: 2,
           testTimeout: 20_000,
         },
       },
       {
         ...fromSources,
-        test: { name: 'sim', include: ['tests/simulation/**/*.test.ts'], testTimeout: 300_000 },
+        test: {
+          name: 'sim',
+          maxWorkers: 2,
+          include: ['tests/simulation/**/*.test.ts'],
+          testTimeout: 300_000,
+        },
       },
       {
         resolve: { conditions: ['development', ...defaultClientConditions] },
@@ -107,7 +113,7 @@ export default defineConfig({
         ...fromSources,
         test: {
           name: 'e2e',
-          // Most of a file's time is spent waiting for other processes: two at once, whatever the machine.
+          // Files wait for other processes most of their time, so that two at once go well everywhere.
           maxWorkers: 2,
           include: ['tests/e2e/**/*.test.ts', 'tests/contract/mesh-of-8.test.ts'],
           exclude: ['tests/e2e/start.test.ts'],
