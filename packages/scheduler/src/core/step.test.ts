@@ -16,6 +16,7 @@ import type { Event } from './events.ts'
 import { assertInvariants } from './invariants.ts'
 import { createState, findTask, type SchedulerState } from './state.ts'
 import { step } from './step.ts'
+import { isPoison } from './suspects.ts'
 
 const me = 'me' as PeerId
 const far = 'far' as PeerId
@@ -273,19 +274,28 @@ test('[TS6] an attempt that was lost and shows up again was no death by the task
   expect(task).toMatchObject({ status: 'assigned', losses: null })
 })
 
-test('[TS6] where others die as often, it takes twice the deaths', () => {
+test.each([
+  { everyMs: 20_000, expected: 3 },
+  { everyMs: 1000, expected: 6 },
+])('[TS6] where another peer dies every $everyMs ms, $expected deaths tell', ({ everyMs, expected }) => {
   const { state, feed } = world({ workers: 0 })
-  const peers = Array.from({ length: 16 }, (_, no) => `p${no}` as PeerId)
-  for (const peer of peers) join(feed, peer, 1)
-  feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0)] })
-  let deaths = 0
-  for (; findTask(state, { job, no: 0 })?.outcome === null; deaths++) {
-    const victim = findTask(state, { job, no: 0 })?.processor?.peer.id as PeerId
-    const other = [...state.peers.keys()].find((peer) => peer !== victim && peer !== me) as PeerId
-    for (const peer of [other, victim]) feed({ type: 'peer-left', peer, cause: 'dead' }, deaths)
-  }
-  expect(deaths).toBe(6)
-  expect(findTask(state, { job, no: 0 })?.outcome).toMatchObject({ error: { code: 'E_TASK_POISON' } })
+  for (const peer of ['p1', 'p2', 'p3'] as PeerId[]) join(feed, peer, 1)
+  const now = 60_000
+  const losses = Array.from({ length: 6 }, (_, no) => ({
+    processor: processorId('p1' as PeerId, 'worker', no),
+    attempt: no,
+    wasAlone: no > 0,
+    at: now - 10_000 + no * 2000,
+  }))
+  const others = Array.from({ length: Math.floor(now / everyMs) }, (_, no) => no * everyMs)
+  const tells = losses.findIndex((last, count) => {
+    state.deathsAt = [
+      ...others.filter((at) => at <= last.at),
+      ...losses.slice(0, count + 1).map(({ at }) => at),
+    ]
+    return isPoison(state, losses.slice(0, count + 1))
+  })
+  expect(tells + 1).toBe(expected)
 })
 
 test('[PL1] equal tasks spread over idle peers', () => {

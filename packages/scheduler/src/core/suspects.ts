@@ -18,6 +18,10 @@ import { makeEnded } from './transitions.ts'
  */
 
 const deathsWindowMs = 60_000
+/** A rate is taken over this time at least, so that a few deaths soon after the start are no storm. */
+const deathsOverMs = 10_000
+/** Deaths by chance that leave the task in doubt. */
+const chanceMax = 0.25
 
 /** A processor or a peer died. */
 export function noteDeath(state: SchedulerState): void {
@@ -29,14 +33,24 @@ export function noteDeath(state: SchedulerState): void {
 const deathsKept = 63
 
 /**
- * The first death makes it suspect, later ones count when it was alone. When as many died without it within a minute,
- * it may be the victim: it takes twice the deaths to tell. So it does where it was never alone, as bodies that wait are not.
+ * The first death makes it suspect, later ones count when it was alone. Where peers die without it as well, chance may
+ * do the same to a victim: when the deaths of others can explain these, it takes twice as many to tell. So it does
+ * where the task was never alone, as bodies that wait are not.
  */
-export function isPoison({ deathsAt, config }: SchedulerState, losses: readonly Loss[]): boolean {
+export function isPoison(state: SchedulerState, losses: readonly Loss[]): boolean {
   const counted = 1 + losses.slice(1).filter(({ wasAlone }) => wasAlone).length
+  const { poisonLimit } = state.config
+  return (
+    (counted >= poisonLimit && chanceDeaths(state, losses) < chanceMax) || losses.length >= 2 * poisonLimit
+  )
+}
+
+/** Deaths that whoever ran the task since it was suspect had died anyway, by the rate at which others die. */
+function chanceDeaths({ deathsAt, peers }: SchedulerState, losses: readonly Loss[]): number {
   const others = deathsAt.length - losses.length
-  const { poisonLimit } = config
-  return (counted >= poisonLimit && others < losses.length) || losses.length >= 2 * poisonLimit
+  const [first, last] = [losses[0]?.at ?? 0, losses.at(-1)?.at ?? 0]
+  const overMs = Math.max(last - (deathsAt[0] ?? last), deathsOverMs)
+  return (others / overMs / (peers.size + 1)) * (last - first)
 }
 
 export function failPoison(ctx: StepContext, task: TaskState, losses: readonly Loss[]): void {
