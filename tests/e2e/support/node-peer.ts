@@ -1,9 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-
-const entry = fileURLToPath(new URL('../../../packages/sdk/dist/cli/entry.js', import.meta.url))
+import { startShoal } from '../../support/program.ts'
 
 /** A peer without a screen, in a process of its own: `shoal join`, from the build. */
 export interface NodePeer {
@@ -21,49 +16,25 @@ export async function startNodePeer(
   workers: number,
   dataDir?: string,
 ): Promise<NodePeer> {
-  const child = spawn(
-    process.execPath,
-    [
-      entry,
-      'join',
-      invite,
-      '--name',
-      name,
-      '--workers',
-      String(workers),
-      '--json',
-      ...(dataDir === undefined ? [] : ['--data-dir', dataDir]),
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  )
-  const exited = once(child, 'exit')
+  const folder = dataDir === undefined ? [] : ['--data-dir', dataDir]
+  const program = startShoal([
+    'join',
+    invite,
+    '--name',
+    name,
+    '--workers',
+    String(workers),
+    '--json',
+    ...folder,
+  ])
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    if (child.exitCode === null && child.signalCode === null) child.kill(signal)
-    await exited
+    await program.stop(signal)
   }
   try {
-    const id = await joinedId(child)
-    return { id, kill: () => end('SIGKILL'), stop: () => end('SIGINT') }
+    const { peer } = JSON.parse(await program.line(/"event":"joined"/)) as { readonly peer: string }
+    return { id: peer, kill: () => end('SIGKILL'), stop: () => end('SIGINT') }
   } catch (error) {
     await end('SIGKILL')
     throw error
   }
-}
-
-async function joinedId(child: ChildProcess): Promise<string> {
-  const { stdout, stderr } = child
-  if (stdout === null || stderr === null) throw new Error('Cannot read the peer as its output is not piped')
-  let complaints = ''
-  stderr.on('data', (data) => {
-    complaints += data
-  })
-  for await (const line of createInterface({ input: stdout })) {
-    const report = JSON.parse(line) as { event: string; peer: string }
-    if (report.event === 'joined') {
-      // The rest is read and forgotten: a full pipe would stop the peer.
-      stdout.resume()
-      return report.peer
-    }
-  }
-  throw new Error(`Cannot start a peer as it ended before it joined: current value is ${complaints}`)
 }
