@@ -11,7 +11,7 @@ import type { Call, Effect } from './effects.ts'
 import type { CallEnded, Event } from './events.ts'
 import { assertInvariants } from './invariants.ts'
 import { stepLone } from './lone.ts'
-import { stepFully } from './long-way.ts'
+import { noteTime, stepFully } from './long-way.ts'
 import { createState, type SchedulerState, tasksOf } from './state.ts'
 import { step } from './step.ts'
 
@@ -40,6 +40,7 @@ function twins(isReplicated: boolean): Twins {
     feed(event) {
       const timed = { ...event, at } as Event
       const effects = step(short, timed)
+      noteTime(long, timed.at)
       expect(plain(effects)).toBe(plain(stepFully(long, timed)))
       expect(plain(pictureOf(short))).toBe(plain(pictureOf(long)))
       assertInvariants(short)

@@ -22,9 +22,8 @@ import { onStale } from './takeover.ts'
 /** More rounds than any step needs: an endless exchange of a peer with itself is a bug. */
 const roundsMax = 100_000
 
-/** Takes one event through all parts of the scheduler. */
+/** Takes one event through all parts of the scheduler, after {@link noteTime}. */
 export function stepFully(state: SchedulerState, event: Event): Effect[] {
-  noteTime(state, event.at)
   const ctx = new StepContext(state)
   for (
     let action = state.timers.takeDue(state.now);
@@ -39,7 +38,7 @@ export function stepFully(state: SchedulerState, event: Event): Effect[] {
   return ctx.takeEffects()
 }
 
-/** Sets the time of a step, and notices when this peer itself stood still. Twice is as good as once. */
+/** Sets the time of a step, and notices when this peer itself stood still. */
 export function noteTime(state: SchedulerState, at: number): void {
   state.now = Math.max(state.now, at)
   state.startedAt ??= state.now
