@@ -85,6 +85,7 @@ export function onAssign(ctx: StepContext, from: PeerId, message: MessageOf<'ass
       epoch: message.epoch,
       phase: chunks.length === 0 ? 'queued' : 'gathering',
       isYielded: false,
+      slot: null,
       slotMs: 0,
       result: null,
       endedAt: 0,
@@ -134,6 +135,7 @@ export function dispatch(ctx: StepContext, id: ProcessorId): void {
     next.phase = 'running'
     processor.running++
     processor.runningMs += runMs
+    next.slot = processor
     next.slotMs = runMs
     processor.isTimed = isTimed
     executor.calls.set(next.call.callId, next)
@@ -170,7 +172,7 @@ export function onCallsEnded(ctx: StepContext, ended: readonly CallEnded[]): voi
     executor.calls.delete(callId)
     if (!touched.includes(held.processor)) touched.push(held.processor)
     const { operation } = held.call
-    if (!held.isYielded) freeSlot(ctx.state, held)
+    if (!held.isYielded) freeSlot(held)
     if (outcome.status === 'done' || outcome.status === 'sliced') {
       if (operation !== ran) {
         learnRunMs(ctx.state, ran, totalMs, count)
@@ -198,14 +200,13 @@ export function learnRunMs(
   runMs.set(operation, nextAverageMs(runMs.get(operation), totalMs / count, count))
 }
 
-export function freeSlot(state: SchedulerState, held: HeldAttempt): void {
-  const processor = state.executor.processors.get(held.processor)
-  if (processor === undefined) return
+export function freeSlot({ slot: processor, slotMs }: HeldAttempt): void {
+  if (processor === null) return
   processor.running--
   if (processor.running === 0) {
     processor.runningMs = 0
     processor.isTimed = false
-  } else processor.runningMs = Math.max(0, processor.runningMs - held.slotMs)
+  } else processor.runningMs = Math.max(0, processor.runningMs - slotMs)
 }
 
 /** Records how an attempt ended and tells its owner; kept until the owner has committed it. */
@@ -263,12 +264,12 @@ export function onChunksGathered(ctx: StepContext, callId: number, error: ErrorR
 export function onYield(ctx: StepContext, callId: number, isYielded: boolean): void {
   const held = ctx.state.executor.calls.get(callId)
   if (held === undefined || held.isYielded === isYielded) return
-  if (isYielded) freeSlot(ctx.state, held)
+  if (isYielded) freeSlot(held)
   held.isYielded = isYielded
-  const processor = ctx.state.executor.processors.get(held.processor)
-  if (processor !== undefined && !isYielded) {
-    processor.running++
-    processor.runningMs += held.slotMs
+  const { slot } = held
+  if (slot !== null && !isYielded) {
+    slot.running++
+    slot.runningMs += held.slotMs
   }
   dispatch(ctx, held.processor)
 }

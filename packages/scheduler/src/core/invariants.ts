@@ -1,7 +1,14 @@
 import { assert } from '../model/errors.ts'
 import { taskIdOf } from '../model/ids.ts'
 import { assertServices } from './services/invariants.ts'
-import { type JobState, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
+import {
+  type ExecutorProcessor,
+  type JobState,
+  refOf,
+  type SchedulerState,
+  type TaskState,
+  tasksOf,
+} from './state.ts'
 
 /**
  * Re-derives everything that the state keeps twice and compares. For tests, after every step.
@@ -91,14 +98,13 @@ function checkProcessors(state: SchedulerState): void {
 }
 
 function checkExecutor(state: SchedulerState): void {
-  const running = new Map<string, number>()
+  const running = new Map<ExecutorProcessor | null, number>()
   for (const [callId, held] of state.executor.calls) {
     assert(held.call.callId === callId, `Call ${callId} is filed under another number`)
-    if (!held.isYielded && held.phase === 'running')
-      running.set(held.processor, (running.get(held.processor) ?? 0) + 1)
+    if (!held.isYielded && held.phase === 'running') running.set(held.slot, (running.get(held.slot) ?? 0) + 1)
   }
   for (const [id, processor] of state.executor.processors) {
-    const count = running.get(id) ?? 0
+    const count = running.get(processor) ?? 0
     assert(
       processor.running === count,
       `Processor "${id}" counts ${processor.running} running calls but has ${count}`,

@@ -123,12 +123,14 @@ function execute(state: SchedulerState, task: TaskState, { record }: ProcessorSt
     owner: state.self,
   }
   const slotMs = runMsOf(state, operation)
+  const slot = executor.processors.get(record.id) ?? null
   const held: HeldAttempt = {
     call,
     processor: record.id,
     epoch: job.claim.epoch,
     phase: 'running',
     isYielded: false,
+    slot,
     slotMs,
     result: null,
     endedAt: 0,
@@ -137,11 +139,10 @@ function execute(state: SchedulerState, task: TaskState, { record }: ProcessorSt
   known.heardAt = state.now
   known.held.set(attempt, held)
   executor.calls.set(callId, held)
-  const processor = executor.processors.get(record.id)
-  if (processor !== undefined) {
-    processor.running = 1
-    processor.runningMs = slotMs
-    processor.isTimed = timeoutMs > 0
+  if (slot !== null) {
+    slot.running = 1
+    slot.runningMs = slotMs
+    slot.isTimed = timeoutMs > 0
   }
   return { type: 'execute', processor: record.id, calls: [call] }
 }
@@ -179,7 +180,7 @@ function endLone(state: SchedulerState, { ended }: EventOf<'calls-ended'>): Effe
 
   state.executor.calls.delete(end.callId)
   known.held.delete(call.attempt)
-  freeSlot(state, held)
+  freeSlot(held)
   learnRunMs(state, call.operation, end.ranMs, 1)
   observeRun(state, call.operation, processor.record, end.ranMs, 1)
   processor.peer.tasksDone++

@@ -219,6 +219,8 @@ export interface HeldAttempt {
   /** `gathering`: its chunks are on their way here. */
   phase: 'gathering' | 'queued' | 'running' | 'ended'
   isYielded: boolean
+  /** Where it runs, which may have been lent away and again since; `null`: it has not started. */
+  slot: ExecutorProcessor | null
   /** What it was expected to run when it started: given back to the slot when it ends. */
   slotMs: number
   /** How it ended, until its owner has committed it. */
