@@ -1,14 +1,8 @@
 import { assert } from '../model/errors.ts'
 import { taskIdOf } from '../model/ids.ts'
+import type { ExecutorProcessor } from './executor-state.ts'
 import { assertServices } from './services/invariants.ts'
-import {
-  type ExecutorProcessor,
-  type JobState,
-  refOf,
-  type SchedulerState,
-  type TaskState,
-  tasksOf,
-} from './state.ts'
+import { type JobState, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
 
 /**
  * Re-derives everything that the state keeps twice and compares. For tests, after every step.

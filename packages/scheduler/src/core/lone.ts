@@ -5,11 +5,10 @@ import type { Outcome, TaskSpec } from '../model/task.ts'
 import type { Effect } from './effects.ts'
 import type { Event, EventOf } from './events.ts'
 import { freeSlot, learnRunMs, runMsOf } from './executor.ts'
+import type { ExecutorJob, HeldAttempt } from './executor-state.ts'
 import { armAudit } from './on-timer.ts'
 import { cheapest, estimateMs, observeRun } from './schedule.ts'
 import {
-  type ExecutorJob,
-  type HeldAttempt,
   type JobState,
   noInputs,
   type ProcessorState,

@@ -7,6 +7,7 @@ import type { Effect } from './effects.ts'
 import { settleEnded } from './ended.ts'
 import type { Event, EventOf } from './events.ts'
 import * as executor from './executor.ts'
+import * as orders from './executor-orders.ts'
 import { onFree } from './holder.ts'
 import { resolveNeeds } from './jobs.ts'
 import { onHoldings, onResults, onRevoked } from './on-owner.ts'
@@ -165,19 +166,19 @@ function onMessage(ctx: StepContext, from: PeerId, message: Message): void {
       executor.onAssign(ctx, from, message)
       return
     case 'revoke':
-      executor.onRevoke(ctx, from, message)
+      orders.onRevoke(ctx, from, message)
       return
     case 'abort':
-      executor.onAbort(ctx, from, message)
+      orders.onAbort(ctx, from, message)
       return
     case 'commit':
-      executor.onCommit(ctx, message)
+      orders.onCommit(ctx, message)
       return
     case 'adopt':
-      executor.onAdopt(ctx, from, message)
+      orders.onAdopt(ctx, from, message)
       return
     case 'audit':
-      executor.onAudit(ctx, from, message)
+      orders.onAudit(ctx, from, message)
       return
     case 'results':
       onResults(ctx, from, message)

@@ -8,7 +8,7 @@ import {
   type ProcessorId,
   type TaskRef,
 } from '../model/ids.ts'
-import type { AssignmentInput, AttemptResult, ChunkWish, MessageOf, SpawnRequest } from '../model/message.ts'
+import type { AssignmentInput, ChunkWish, MessageOf } from '../model/message.ts'
 import type { RangeItems } from '../model/payload.ts'
 import type { ProcessorRecord } from '../model/processor.ts'
 import type { OutcomeRecord, PeerProfile } from '../model/records.ts'
@@ -16,8 +16,8 @@ import type { Scope } from '../model/scope.ts'
 import type { Outcome, TaskSpec } from '../model/task.ts'
 import { defaultConfig, type SchedulerConfig } from './config.ts'
 import type { Deque } from './deque.ts'
-import type { Call } from './effects.ts'
 import type { PeerRole } from './events.ts'
+import type { ExecutorState } from './executor-state.ts'
 import { createServices, type ServicesState } from './services/state.ts'
 import { Story } from './story.ts'
 import { Timers } from './timers.ts'
@@ -209,51 +209,6 @@ export interface Estimate {
   /** Per unit of processor score. */
   meanMs: number
   readonly byProcessor: Map<ProcessorId, number>
-}
-
-/** An attempt that was given to this peer. */
-export interface HeldAttempt {
-  readonly call: Call
-  readonly processor: ProcessorId
-  readonly epoch: number
-  /** `gathering`: its chunks are on their way here. */
-  phase: 'gathering' | 'queued' | 'running' | 'ended'
-  isYielded: boolean
-  /** Where it runs, which may have been lent away and again since; `null`: it has not started. */
-  slot: ExecutorProcessor | null
-  /** What it was expected to run when it started: given back to the slot when it ends. */
-  slotMs: number
-  /** How it ended, until its owner has committed it. */
-  result: AttemptResult | null
-  endedAt: number
-}
-
-export interface ExecutorJob {
-  owner: PeerId
-  epoch: number
-  /** When the owner was last heard of. */
-  heardAt: number
-  /** By attempt number. */
-  readonly held: Map<number, HeldAttempt>
-}
-
-export interface ExecutorProcessor {
-  readonly queue: Deque<HeldAttempt>
-  /** Calls given to the processor, not ended, not yielded. */
-  running: number
-  runningMs: number
-  isTimed: boolean
-}
-
-/** What this peer runs, for all owners. */
-export interface ExecutorState {
-  readonly jobs: Map<JobId, ExecutorJob>
-  readonly calls: Map<number, HeldAttempt>
-  readonly processors: Map<ProcessorId, ExecutorProcessor>
-  readonly runMs: Map<OperationHash, number>
-  /** Spawn requests of bodies that the owner has not answered, by job and attempt. */
-  readonly submitting: Map<JobId, Map<number, { no: number; requests: SpawnRequest[] }>>
-  nextCallId: number
 }
 
 export interface PendingCancel {
