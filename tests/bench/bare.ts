@@ -1,3 +1,5 @@
+import type { RawWorker } from './raw.ts'
+
 /*
  * A data channel with nothing on top: what the transport itself can do between the same two processes.
  */
@@ -38,16 +40,29 @@ async function connect(connection: RTCPeerConnection, answer: string): Promise<v
   for (const candidate of candidates) await connection.addIceCandidate({ candidate, sdpMid: mid })
 }
 
-/** The other process: echoes every message, or counts the bytes of a transfer and says when it is whole. */
-export async function answerBare(connection: RTCPeerConnection, offer: string): Promise<string> {
+/** First byte of a message that the far end hands to a worker and back before it echoes it. */
+const hopMark = 1
+
+/**
+ * The other process: echoes every message, or counts the bytes of a transfer and says when it is whole.
+ * @param worker where a hop goes
+ */
+export async function answerBare(
+  connection: RTCPeerConnection,
+  offer: string,
+  worker: RawWorker | null = null,
+): Promise<string> {
   connection.addEventListener('datachannel', ({ channel }) => {
     channel.binaryType = 'arraybuffer'
+    worker?.onMessage(([, data]: readonly [number, ArrayBuffer]) => channel.send(data))
     let left = 0
     channel.addEventListener('message', ({ data }: MessageEvent) => {
       if (typeof data === 'string' && data.startsWith('send ')) void pour(channel, Number(data.slice(5)))
       else if (typeof data === 'string') left = Number(data)
-      else if (left === 0) channel.send(data as ArrayBuffer)
-      else {
+      else if (left === 0) {
+        if (new Uint8Array(data)[0] === hopMark) worker?.post([0, 'noop', data])
+        else channel.send(data as ArrayBuffer)
+      } else {
         left -= (data as ArrayBuffer).byteLength
         if (left <= 0) {
           left = 0
@@ -80,6 +95,8 @@ export interface Channel {
 /** This process's end of the bare channel. */
 export interface Bare extends Channel {
   readonly offer: string
+  /** As `ping`, with a worker of the other process on the way. */
+  hop(): Promise<void>
   accept(answer: string): Promise<void>
 }
 
@@ -105,6 +122,7 @@ export async function offerBare(connection: RTCPeerConnection): Promise<Bare> {
       await opened
     },
     ping: () => echoed(new Uint8Array(frameBytes), 1),
+    hop: () => echoed(new Uint8Array(frameBytes).fill(hopMark, 0, 1), 1),
     each: async (count) => count / (await secondsOf(() => echoed(new Uint8Array(frameBytes), count))),
     async batched(messages) {
       const seconds = await secondsOf(() => echoed(new Uint8Array(frameBytes * batchFrames), messages))

@@ -2,6 +2,7 @@ import { joinMesh, type Mesh } from '@shoal/sdk'
 import { RTCPeerConnection } from 'node-datachannel/polyfill'
 import { answerBare } from './bare.ts'
 import { Counter } from './counter.ts'
+import { startRawWorker } from './start-raw.node.ts'
 import { answerTcp } from './tcp.ts'
 
 /*
@@ -30,7 +31,7 @@ async function obey(order: Order): Promise<object> {
   if (order.type === 'tcp') return { type: 'listening', port: await answerTcp() }
   const connection = new RTCPeerConnection({ iceServers: [] })
   connections.push(connection)
-  return { type: 'answer', answer: await answerBare(connection as never, order.offer) }
+  return { type: 'answer', answer: await answerBare(connection as never, order.offer, startRawWorker()) }
 }
 
 process.on('message', (order: Order) => {

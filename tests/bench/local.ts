@@ -81,7 +81,7 @@ export async function benchB2(local: Local): Promise<Row[]> {
   return latency(
     { bench: 'B2', place },
     [raw.raw1, shoal, ...pools].map(({ name, run }) => ({ name, call: (i) => run('noop', i) })),
-    { blocks: isQuick ? 10 : 40, calls: 100 },
+    { warmUp: 200 + 1000, blocks: isQuick ? 10 : 40, calls: 100 },
   )
 }
 
@@ -90,18 +90,25 @@ export interface Caller {
   call(i: number): PromiseLike<unknown>
 }
 
-/** Calls of each system before the clock: the warm-up and one unrecorded repetition of B2. */
-const unrecorded = 1_200
+/** How long a series of awaited calls is. */
+export interface Blocks {
+  /** Calls of each system before the clock. */
+  readonly warmUp: number
+  readonly blocks: number
+  /** Of each system in each block. */
+  readonly calls: number
+}
 
 /** Interleaved blocks of calls one after the other; the ratio of the p50s is taken for each round of blocks. */
 export async function latency(
   { bench, place }: { readonly bench: string; readonly place: string },
   callers: readonly Caller[],
-  { blocks, calls }: { readonly blocks: number; readonly calls: number },
+  { warmUp, blocks, calls }: Blocks,
+  references: readonly string[] = callers.slice(0, 1).map(({ name }) => name),
 ): Promise<Row[]> {
   const p50s = new Map<string, number[]>(callers.map(({ name }) => [name, []]))
   const all = new Map<string, number[]>(callers.map(({ name }) => [name, []]))
-  for (const { call } of callers) for (let i = 0; i < unrecorded; i++) await call(i)
+  for (const { call } of callers) for (let i = 0; i < warmUp; i++) await call(i)
   collectGarbage()
   for (let block = 0; block < blocks; block++) {
     for (let k = 0; k < callers.length; k++) {
@@ -121,7 +128,7 @@ export async function latency(
   const hotBelow = place === 'page' ? 45 : 30
   const base = median(all.get(first) ?? [])
   const note = place === 'rtc' || place === 'node' ? '' : `raw ${base < hotBelow ? 'hot' : 'cold'} `
-  const rows = rowsOf({ bench, place, metric: 'p50', unit: 'µs' }, p50s, [first])
+  const rows = rowsOf({ bench, place, metric: 'p50', unit: 'µs' }, p50s, references)
   return rows.map((row) => ({
     ...row,
     note: `${note}p99 ${percentile(all.get(row.system) ?? [], 0.99).toFixed(0)} µs`,

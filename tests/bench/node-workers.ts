@@ -2,20 +2,10 @@ import { Worker } from 'node:worker_threads'
 import { wrap } from 'comlink'
 import { Piscina } from 'piscina'
 import { type ComlinkApi, comlinkSystem } from './comlink-system.ts'
-import type { RawWorker } from './raw.ts'
 import { type System, workersPerSystem } from './systems.ts'
 import { comlinkEndpoint } from './work/comlink-endpoint.ts'
 
 const file = (name: string): URL => new URL(`./${name}.js`, import.meta.url)
-
-export function startRawWorker(): RawWorker {
-  const worker = new Worker(file('raw-worker.node'))
-  return {
-    post: (message, transfer) => worker.postMessage(message, transfer),
-    onMessage: (listener) => void worker.on('message', (message) => listener(message as never)),
-    end: async () => void (await worker.terminate()),
-  }
-}
 
 export function piscina(inFlight: number): System {
   const pool = new Piscina({

@@ -3,12 +3,13 @@ import { isChosen, type Selection } from './arguments.ts'
 import { benchB5c } from './chunks.ts'
 import { benchCounts, benchS2Memory } from './counters.ts'
 import { benchB1, benchB1b, benchB2, benchB4, type Local } from './local.ts'
-import { comlinkNode, piscina, startRawWorker } from './node-workers.ts'
+import { comlinkNode, piscina } from './node-workers.ts'
 import { benchFirstRemote, benchKernels, benchPage, benchRtc } from './pages.ts'
 import { createRaw } from './raw.ts'
-import { remoteBenches } from './remote.ts'
+import { type RemoteId, remoteBenches } from './remote-benches.ts'
 import { benchB7, benchS2Node, withNodePair } from './rooms.ts'
-import { benchB6, benchB6r } from './services.ts'
+import { benchB6 } from './services.ts'
+import { startRawWorker } from './start-raw.node.ts'
 import { benchB8 } from './start-up.ts'
 import type { Row } from './stats.ts'
 import { meshSystem, workersPerSystem } from './systems.ts'
@@ -18,6 +19,8 @@ export interface Stage {
   readonly ids: readonly string[]
   run(): Promise<Row[]>
 }
+
+const remoteIds: readonly RemoteId[] = ['B1r', 'B2r', 'B5', 'B6']
 
 const localBenches = { B1: benchB1, B1b: benchB1b, B2: benchB2, B4: benchB4, B6: benchB6 } as const
 
@@ -32,23 +35,25 @@ export function runNode(selection: Selection): Stage[] {
   if (isChosen(selection, 'counts', 'local')) stages.push({ ids: ['counts'], run: benchCounts })
   if (isChosen(selection, 'S2', 'local'))
     stages.push({ ids: ['S2 local'], run: () => benchS2Memory(selection.isQuick) })
-  for (const [id, bench] of Object.entries(remoteBenches)) {
-    for (const role of ['contributor', 'member'] as const) {
+  for (const id of remoteIds) {
+    for (const role of rolesOf(id)) {
       if (isChosen(selection, id, 'node'))
         stages.push({
           ids: [`${id} node, lender is ${role}`],
-          run: () => withNodePair(selection, role, bench),
+          run: () => withNodePair(selection, role, remoteBenches[id]),
         })
     }
   }
   if (isChosen(selection, 'B5c', 'node')) stages.push({ ids: ['B5c node'], run: () => benchB5c(selection) })
-  // Only members host services.
-  if (isChosen(selection, 'B6', 'node'))
-    stages.push({ ids: ['B6 node'], run: () => withNodePair(selection, 'member', benchB6r) })
   stages.push(...runPages(selection))
   if (isChosen(selection, 'B7', 'node')) stages.push({ ids: ['B7 node'], run: benchB7 })
   if (isChosen(selection, 'S2', 'node')) stages.push({ ids: ['S2 node'], run: () => benchS2Node(selection) })
   return stages
+}
+
+/** What the other process is. Only members host services. */
+function rolesOf(id: RemoteId): readonly ('contributor' | 'member')[] {
+  return id === 'B6' ? ['member'] : ['contributor', 'member']
 }
 
 function runPages(selection: Selection): Stage[] {
@@ -57,8 +62,8 @@ function runPages(selection: Selection): Stage[] {
     if (isChosen(selection, id, 'page'))
       stages.push({ ids: [`${id} page`], run: () => benchPage(id, selection) })
   }
-  for (const id of ['B1r', 'B2r', 'B5'] as const) {
-    for (const role of ['contributor', 'member'] as const) {
+  for (const id of remoteIds) {
+    for (const role of rolesOf(id)) {
       if (isChosen(selection, id, 'rtc'))
         stages.push({ ids: [`${id} rtc, lender is ${role}`], run: () => benchRtc(id, role, selection) })
     }

@@ -2,11 +2,14 @@ import { joinMesh, localMesh, type Mesh } from '@shoal/sdk'
 import { type Remote, wrap } from 'comlink'
 import { answerBare, type Bare, offerBare } from './bare.ts'
 import { comlinkSystem } from './comlink-system.ts'
+import { Counter } from './counter.ts'
 import { benchB9 } from './kernels.ts'
+import type { Lender } from './lenders.ts'
 import { benchB1, benchB1b, benchB2, benchB4 } from './local.ts'
 import { noop } from './ops.ts'
 import { createRaw, type RawWorker } from './raw.ts'
-import { lenderOf, remoteBenches } from './remote.ts'
+import { lenderOf } from './remote.ts'
+import { type RemoteId, remoteBenches } from './remote-benches.ts'
 import type { Row } from './stats.ts'
 import { meshSystem, workersPerSystem } from './systems.ts'
 
@@ -62,6 +65,9 @@ async function local(id: keyof typeof localBenches, options: Options): Promise<R
   return rows
 }
 
+/** Of the driver: makes a counter in the other page. */
+declare const benchService: Lender['service']
+
 let joined: Mesh | null = null
 let bare: Bare | null = null
 
@@ -70,7 +76,7 @@ async function join(invite: string, workers: number): Promise<string> {
   return joined.self
 }
 
-async function remote(id: keyof typeof remoteBenches, note: string, options: RemoteOptions): Promise<Row[]> {
+async function remote(id: RemoteId, note: string, options: RemoteOptions): Promise<Row[]> {
   if (joined === null || bare === null) throw new Error('Cannot measure as the page must have joined')
   const peer = await lenderOf(joined)
   return remoteBenches[id]({
@@ -78,7 +84,7 @@ async function remote(id: keyof typeof remoteBenches, note: string, options: Rem
     mesh: joined,
     peer,
     references: { bare },
-    service: null,
+    service: benchService,
     note,
     ...options,
   })
@@ -98,12 +104,16 @@ const api = {
   kernels: benchB9,
   join,
   remote,
+  async service(name: string, durability: string): Promise<void> {
+    await joined?.service(Counter, [], { name, durability: durability as 'none' })
+  },
   firstRemote,
   async offer(): Promise<string> {
     bare = await offerBare(new RTCPeerConnection({ iceServers: [] }))
     return bare.offer
   },
-  answer: (offer: string): Promise<string> => answerBare(new RTCPeerConnection({ iceServers: [] }), offer),
+  answer: (offer: string): Promise<string> =>
+    answerBare(new RTCPeerConnection({ iceServers: [] }), offer, startRawWorker()),
   accept: async (answer: string): Promise<void> => bare?.accept(answer),
 }
 

@@ -7,6 +7,7 @@ import { findChromium } from '../../scripts/setup.mjs'
 import type { Selection } from './arguments.ts'
 import { startLender } from './lenders.ts'
 import type { PageApi } from './page.ts'
+import type { RemoteId } from './remote-benches.ts'
 import { type Row, rowOf } from './stats.ts'
 
 const flags = [
@@ -108,14 +109,18 @@ export function benchPage(id: 'B1' | 'B1b' | 'B2' | 'B4', { pairs, isQuick }: Se
 
 /** Two browser processes. */
 export function benchRtc(
-  id: 'B1r' | 'B2r' | 'B5',
+  id: RemoteId,
   role: 'contributor' | 'member',
   { pairs, isQuick, sizesMiB }: Selection,
 ): Promise<Row[]> {
   return withPages(async (pages) => {
     const host = await hostRoom({ page: false })
     try {
-      const [here, there] = [callIn(await pages.open()), callIn(await pages.open())]
+      const page = await pages.open()
+      const [here, there] = [callIn(page), callIn(await pages.open())]
+      await page.exposeFunction('benchService', (name: string, durability: string) =>
+        there('service', name, durability),
+      )
       await there('join', role === 'member' ? host.memberInvite : host.contributorInvite, 2)
       await here('join', host.memberInvite, 0)
       await here('accept', await there('answer', await here('offer')))

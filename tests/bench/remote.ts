@@ -1,5 +1,5 @@
 import type { Mesh } from '@shoal/sdk'
-import type { Channel } from './bare.ts'
+import type { Bare, Channel } from './bare.ts'
 import type { Lender } from './lenders.ts'
 import { latency } from './local.ts'
 import { noop } from './ops.ts'
@@ -12,8 +12,8 @@ export interface RemotePair {
   /** The other process's peer. */
   readonly peer: string
   readonly references: References
-  /** Makes a counter in the other process; not in pages. */
-  readonly service: Lender['service'] | null
+  /** Makes a counter in the other process. */
+  readonly service: Lender['service']
   readonly pairs: number
   readonly isQuick: boolean
   readonly sizesMiB: readonly number[]
@@ -23,7 +23,7 @@ export interface RemotePair {
 
 /** What the ways between the two processes can do with nothing on top. */
 interface References {
-  readonly bare: Channel
+  readonly bare: Bare
   /** Between Node processes. */
   readonly tcp?: Channel
 }
@@ -32,15 +32,23 @@ function eachReference({ references }: RemotePair): [name: string, channel: Chan
   return Object.entries(references) as [string, Channel][]
 }
 
-/** One message there and back, over each reference. */
-export function pings(pair: RemotePair): { readonly name: string; call(i: number): Promise<number> }[] {
-  return eachReference(pair).map(([name, channel]) => ({
+interface Ping {
+  readonly name: string
+  call(i: number): Promise<number>
+}
+
+/** One message there and back, over each reference; and over the bare one with a worker at its far end. */
+export function pings(pair: RemotePair): Ping[] {
+  const { bare } = pair.references
+  const named = (name: string, there: () => Promise<void>): Ping => ({
     name,
     async call(i) {
-      await channel.ping()
+      await there()
       return i
     },
-  }))
+  })
+  const each = eachReference(pair).map(([name, channel]) => named(name, channel.ping))
+  return [...each, named('bare-hop', bare.hop)]
 }
 
 /** Resolves when a peer with workers is there; gives its id. */
@@ -100,7 +108,11 @@ export async function benchB2r(pair: RemotePair): Promise<Row[]> {
   const { place, peer, isQuick, note } = pair
   const there = pair.mesh.with({ peer })
   const callers = [...pings(pair), { name: 'shoal', call: (i: number) => there.spawn(noop, i) }]
-  const rows = await latency({ bench: 'B2r', place }, callers, { blocks: isQuick ? 5 : 20, calls: 100 })
+  const rows = await latency({ bench: 'B2r', place }, callers, {
+    warmUp: 200 + 1000,
+    blocks: isQuick ? 10 : 25,
+    calls: 100,
+  })
   return rows.map((row) => ({ ...row, note: `${note}, ${row.note}` }))
 }
 
@@ -140,5 +152,3 @@ export async function benchB5(pair: RemotePair): Promise<Row[]> {
   }
   return rows
 }
-
-export const remoteBenches = { B1r: benchB1r, B2r: benchB2r, B5: benchB5 } as const

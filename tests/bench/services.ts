@@ -1,11 +1,15 @@
-import { setTimeout } from 'node:timers/promises'
 import type { Service, ServiceOptions } from '@shoal/sdk'
 import { Counter } from './counter.ts'
-import { type Local, latency } from './local.ts'
+import { type Blocks, type Local, latency } from './local.ts'
 import { pings, type RemotePair } from './remote.ts'
 import { type Contestant, check, paired, type Row, rowOf, rowsOf } from './stats.ts'
 
 const count = 10_000
+
+/** 10,000 calls one after the other, after 1,000 that are not recorded. */
+function sequential(isQuick: boolean): Blocks {
+  return { warmUp: 1000, blocks: isQuick ? 20 : 100, calls: 100 }
+}
 
 /** All at once; each answer is the one before it, plus one. */
 function pipelined(name: string, counter: Service<Counter>): Contestant {
@@ -28,15 +32,18 @@ function pipelined(name: string, counter: Service<Counter>): Contestant {
 
 /** A service in a worker of this process, against one worker that echoes. */
 export async function benchB6(local: Local): Promise<Row[]> {
-  const { place, mesh, raw, pairs, isQuick } = local
+  const { place, mesh, raw, pools, pairs, isQuick } = local
   const kept = await mesh.service(Counter, [])
-  const sequential = await latency(
+  const comlink = pools.filter(({ name }) => name === 'comlink')
+  const latencies = await latency(
     { bench: 'B6', place },
     [
       { name: 'raw-1', call: (i) => raw.raw1.run('noop', i) },
       { name: 'shoal', call: (i) => kept.echo(i) },
+      ...comlink.map(({ name, run }) => ({ name, call: (i: number) => run('noop', i) })),
     ],
-    { blocks: isQuick ? 10 : 40, calls: 100 },
+    sequential(isQuick),
+    ['raw-1', ...comlink.map(({ name }) => name)],
   )
   const counter = await mesh.service(Counter, [])
   const echoes: Contestant = {
@@ -50,7 +57,7 @@ export async function benchB6(local: Local): Promise<Row[]> {
   const rates = await paired(Math.min(5, pairs), [echoes, pipelined('shoal', counter)])
   await Promise.all([kept.$.delete(), counter.$.delete()])
   return [
-    ...sequential,
+    ...latencies,
     ...rowsOf({ bench: 'B6', place, metric: 'rate', unit: 'calls/s' }, rates, ['raw-turn']),
   ]
 }
@@ -70,8 +77,8 @@ export async function benchB6r(pair: RemotePair): Promise<Row[]> {
     const counter = await counterOf(pair, `${durability} one`, durability)
     const label = { bench: 'B6', place }
     const callers = [...pings(pair), { name: `shoal-${durability}`, call: (i: number) => counter.echo(i) }]
-    const sequential = await latency(label, callers, { blocks: isQuick ? 5 : 20, calls: 100 })
-    rows.push(...sequential.map((row) => ({ ...row, note: `${note}, ${row.note}` })))
+    const latencies = await latency(label, callers, sequential(isQuick))
+    rows.push(...latencies.map((row) => ({ ...row, note: `${note}, ${row.note}` })))
     await counter.$.delete()
     const fresh = await counterOf(pair, `${durability} two`, durability)
     const rates = await paired(3, [pipelined(`shoal-${durability}`, fresh)])
@@ -87,8 +94,9 @@ async function counterOf(
   name: string,
   durability: string,
 ): Promise<Service<Counter>> {
-  await service?.(name, durability)
+  await service(name, durability)
   // Its maker is told beside the room: the record may be on its way still.
-  while (!mesh.services.list().some((one) => one.name === name)) await setTimeout(1)
+  while (!mesh.services.list().some((one) => one.name === name))
+    await new Promise((resolve) => setTimeout(resolve, 1))
   return mesh.services.lookup<Counter>(name)
 }

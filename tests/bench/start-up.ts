@@ -1,7 +1,7 @@
 import { localMesh } from '@shoal/sdk'
-import { startRawWorker } from './node-workers.ts'
 import { noop } from './ops.ts'
 import { createRaw } from './raw.ts'
+import { startRawWorker } from './start-raw.node.ts'
 import { paired, type Row, rowsOf } from './stats.ts'
 
 /** From nothing to the first result: a worker of a mesh against a bare one. */
