@@ -49,7 +49,7 @@ function whenGpus(count: number): Promise<void> {
   })
 }
 
-const histogram = kernel<{ values: Uint32Array }, { bins: Uint32Array }>({
+const histogram = kernel<{ values: Uint32Array; bins?: Uint32Array }, { bins: Uint32Array }>({
   wgsl: `@group(0) @binding(0) var<storage> values: array<u32>;
     @group(0) @binding(1) var<storage, read_write> bins: array<atomic<u32>, 16>;
     @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -69,6 +69,35 @@ test('[GP2][GP3] a Node process runs kernels on the GPU of a page', async () => 
   }
   const bad = mesh.spawn(histogram, { values: 'all' as unknown as Uint32Array })
   await expect(bad.fetch()).rejects.toMatchObject({ code: 'E_KERNEL_ARGUMENT' })
+})
+
+test('[GP7] tasks and chunks among the bindings become their values at the GPU', async () => {
+  const values = Uint32Array.from({ length: 160_000 }, (_, index) => index)
+  const expected = new Uint32Array(16).fill(10_000)
+  using chunk = await mesh.put(values)
+  expect(await mesh.spawn(histogram, { values: chunk })).toEqual({ bins: expected })
+  const made = mesh.spawn(
+    (count: number) => Uint32Array.from({ length: count }, (_, index) => index),
+    160_000,
+  )
+  const bins = Uint32Array.from({ length: 16 }, (_, index) => index)
+  const both = await mesh.spawn(histogram, {
+    values: made,
+    bins: mesh.spawn((list: Uint32Array) => list, bins),
+  })
+  expect(both).toEqual({ bins: expected.map((count, index) => count + index) })
+  using wrong = await mesh.put(Float32Array.of(1) as unknown)
+  await expect(mesh.spawn(histogram, { values: wrong as typeof chunk })).rejects.toMatchObject({
+    code: 'E_KERNEL_ARGUMENT',
+    message: expect.stringContaining(
+      '"values" must be a Uint32Array for array<u32>: current value is a Float32Array of 1',
+    ),
+  })
+  const failing = mesh.spawn((count: number): Uint32Array => {
+    throw new RangeError(`no ${count}`)
+  }, 3)
+  const failed = mesh.spawn(histogram, { values: failing })
+  await expect(failed.fetch()).rejects.toMatchObject({ originTaskId: failing.id })
 })
 
 test('[GP3] big arguments and results of kernels travel like any others', async () => {

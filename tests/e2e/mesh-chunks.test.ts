@@ -1,4 +1,4 @@
-import { type Mesh, operation, scope } from '@shoal/sdk'
+import { kernel, type Mesh, operation, scope } from '@shoal/sdk'
 import { expect, test } from 'vitest'
 import type { NodePeer } from './support/node-peer.ts'
 import { useRoom } from './support/test-room.ts'
@@ -42,6 +42,31 @@ test('[PL1] a task runs where its 64 MiB chunk is, and the bytes never pass the 
   const chunk = await made.chunk()
   expect(chunk.home).toBe(first.id)
   chunk.release()
+}, 120_000)
+
+test('[GP7][PL1] a kernel runs where the chunk among its bindings is, on a worker as well', async () => {
+  const mesh = await member('submitter')
+  const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
+  const scaled = kernel<{ image: Uint32Array; by: number }, { out: Uint32Array }>({
+    wgsl: `@group(0) @binding(0) var<storage> image: array<u32>;
+      @group(0) @binding(1) var<uniform> by: u32;
+      @group(0) @binding(2) var<storage, read_write> out: array<u32>;
+      @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+        out[id.x] = image[id.x] * by;
+      }`,
+    outputs: { out: [1] },
+    fallback: ({ image, by }) => ({ out: Uint32Array.of((image.at(-1) as number) * by) }),
+  })
+  const on = (peer: NodePeer) => scope.peer(peer.id)
+  const ones = operation('ones', (length: number) => new Uint32Array(length).fill(6))
+  const seven = operation('seven', () => 7)
+  // Made here and there: the few bytes travel, the many stay.
+  const image = mesh.spawn(ones.with({ scope: on(second) }), 4 * mib)
+  const by = mesh.spawn(seven.with({ scope: on(first) }))
+  const tasks = Array.from({ length: 3 }, () => mesh.spawn(scaled, { image, by }))
+  expect(await mesh.all(tasks)).toEqual(tasks.map(() => ({ out: Uint32Array.of(42) })))
+  for (const task of tasks) expect(task.explain().join('\n')).toContain(`placed on ${second.id}`)
+  expect(movedIn(mesh)).toBe(0)
 }, 120_000)
 
 test('[CH7] a result goes from its holder to its consumer, not through the submitter', async () => {

@@ -227,11 +227,63 @@ export function gpuHostContract(name: string, startGpu: () => GpuHandle): void {
         [{ a, params: { ...params, offset: [1] } }],
         '"params.offset" must be 2 numbers for vec2f: current value is a list of 1',
       ],
+      [[{ a, params: { ...params, offset: [1, '2'] } }], '"params.offset[1]" must be a number for f32'],
+      [
+        [
+          {
+            a,
+            params: {
+              ...params,
+              names: [
+                [0, 0, 0, 0],
+                [0, 0, 0, -1],
+              ],
+            },
+          },
+        ],
+        '"params.names[1][3]" must be a whole number from 0 to 4294967295 for u32: current value is -1',
+      ],
+      [[{ a, count: 0.5, params }], '"count" must be a whole number from 0 to 4294967295 for u32'],
+      [[{ params }, ['a']], 'its argument must be one object: current value is 2 arguments'],
+      [[{ params }, ['a'], [1]], '"a" must be a Float32Array for array<f32>: current value is a list of 1'],
       [[{ a, params: { ...params, names: [[0, 0, 0, 0]] } }], '"params.names" must be a list of 2 of vec4u'],
     ])('[GP3] %j fails and says what was expected', async (args, message) => {
       const failure = await failureOf(bench.run(scale, args))
       expect(failure).toContain('E_KERNEL_ARGUMENT: Cannot run a kernel as ')
       expect(failure).toContain(message)
+    })
+
+    test('[GP3] fields that came apart from the rest are put back', async () => {
+      const value = await resultOf(bench.run(scale, [{ params }, ['a'], Float32Array.of(1)]))
+      expect(value).toEqual({ out: Float32Array.of(1_102), count: Uint32Array.of(1) })
+    })
+
+    const sized = kernel({
+      wgsl: `@group(0) @binding(0) var<uniform> n: u32;
+        @group(0) @binding(1) var<storage, read_write> out: array<u32>;
+        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { out[id.x] = n; }`,
+      outputs: { out: 'n' },
+    })
+    test.each([
+      [Number.NaN, '"n" must be a whole number from 0 to 4294967295 for u32: current value is NaN'],
+      [0, '"n" must be a whole number from 1: current value is 0'],
+      [2 ** 23, '"workgroups" must be at most 65535 in each direction'],
+      [2 ** 32 - 1, '"workgroups" must be at most 65535 in each direction'],
+    ])('[GP3] a size of %d fails and says why, and the next one runs', async (n, message) => {
+      expect(await failureOf(bench.run(sized, [{ n }]))).toContain(message)
+      expect(await resultOf(bench.run(sized, [{ n: 2 }]))).toEqual({ out: Uint32Array.of(2, 2) })
+    })
+
+    test('[GP3] more bytes than the GPU takes in one binding fail before any of them is there', async () => {
+      const big = kernel({
+        wgsl: `@group(0) @binding(0) var<storage, read_write> out: array<u32>;
+          @compute @workgroup_size(1) fn main() { out[0] = 1; }`,
+        outputs: { out: [65_536, 65_536] },
+        workgroups: 1,
+      })
+      expect(await failureOf(bench.run(big, [{}]))).toMatch(
+        /E_KERNEL_ARGUMENT: .*"out" must be at most \d+ bytes on this GPU: current value is 17179869184/,
+      )
     })
 
     const empty = '@compute @workgroup_size(1) fn main() {}'

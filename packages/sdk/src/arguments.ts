@@ -1,23 +1,75 @@
 import {
   type ChunkNeed,
   ChunkPayload,
+  defaultScope,
   errorRecord,
   type Need,
   noNeeds,
   type Outcome,
   ShoalError,
+  type TaskRef,
   taskIdOf,
 } from '@shoal/scheduler'
 import { ChunkHandle } from './chunk.ts'
+import type { ChunkBook, PackedArguments } from './chunk-book.ts'
+import { openFields } from './kernel-arguments.ts'
+import type { Operation } from './operation.ts'
 import { TaskHandle } from './task.ts'
 import type { Task } from './types.ts'
+import { errorToRecord } from './values/index.ts'
 
 /** Arguments with their tasks taken out: each is a value by now, or a need. */
-export interface LinkedArguments {
+interface LinkedArguments {
   readonly needs: readonly Need[]
   readonly chunks: readonly ChunkNeed[]
   /** How the new task has ended already, as an input of it has failed; else `null`. */
   readonly early: Outcome | null
+}
+
+/** Arguments as they are sent. */
+export interface ReadyArguments extends PackedArguments {
+  readonly needs: readonly Need[]
+  readonly chunks: readonly ChunkNeed[]
+}
+
+/** A task or a chunk: as an argument it becomes its value. */
+export function isWaiting(arg: unknown): arg is TaskHandle<unknown> | ChunkHandle<unknown> {
+  return arg instanceof TaskHandle || arg instanceof ChunkHandle
+}
+
+/** Whose task it is, for {@link prepareArguments}. */
+export interface ArgumentsParts {
+  readonly chunks: ChunkBook
+  /** What the task is called if it cannot be sent. */
+  readonly origin: TaskRef
+  /** Values need not be packed. */
+  readonly isLive: boolean
+}
+
+/**
+ * Arguments as they are sent; or how the task has ended, as they cannot be.
+ * @throws ShoalError `E_FOREIGN_TASK`
+ */
+export function prepareArguments(
+  { scope, record }: Operation<readonly unknown[], unknown>,
+  given: unknown[],
+  after: readonly Task<unknown>[],
+  { chunks: book, origin, isLive }: ArgumentsParts,
+): ReadyArguments | Outcome {
+  const attempt = <T>(action: () => T): T | Extract<Outcome, { readonly status: 'failed' }> => {
+    try {
+      return action()
+    } catch (error) {
+      return { status: 'failed', error: errorToRecord(error), origin, attempts: 0, peer: null }
+    }
+  }
+  // Only kernels have a scope of their own.
+  const args = scope === defaultScope ? given : attempt(() => [...openFields(record, given, isWaiting)])
+  if ('status' in args) return args
+  const { needs, chunks, early } = linkArguments(args, after, book.space)
+  if (early !== null) return early
+  const packed = attempt(() => book.pack(args, isLive))
+  return 'status' in packed ? packed : { ...packed, needs, chunks }
 }
 
 const plain: LinkedArguments = Object.freeze({ needs: noNeeds, chunks: [], early: null })
@@ -28,11 +80,7 @@ const plain: LinkedArguments = Object.freeze({ needs: noNeeds, chunks: [], early
  * @param space the mesh's own; tasks of another one cannot meet its tasks
  * @throws ShoalError `E_FOREIGN_TASK` for a task of another mesh
  */
-export function linkArguments(
-  args: unknown[],
-  after: readonly Task<unknown>[],
-  space: string,
-): LinkedArguments {
+function linkArguments(args: unknown[], after: readonly Task<unknown>[], space: string): LinkedArguments {
   if (after.length === 0 && !hasHandle(args)) return plain
   const needs: Need[] = []
   const chunks: ChunkNeed[] = []
@@ -66,10 +114,7 @@ export function linkArguments(
 
 /** Asked for every task: a loop makes nothing. */
 function hasHandle(args: readonly unknown[]): boolean {
-  for (let index = 0; index < args.length; index++) {
-    const arg = args[index]
-    if (arg instanceof TaskHandle || arg instanceof ChunkHandle) return true
-  }
+  for (let index = 0; index < args.length; index++) if (isWaiting(args[index])) return true
   return false
 }
 

@@ -16,8 +16,8 @@ import {
   type TaskSpec,
   type TaskStatus,
 } from '@shoal/scheduler'
-import { linkArguments } from './arguments.ts'
-import { ChunkBook, type PackedArguments } from './chunk-book.ts'
+import { prepareArguments, type ReadyArguments } from './arguments.ts'
+import { ChunkBook } from './chunk-book.ts'
 import { createHandleCodec } from './handles.ts'
 import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
@@ -32,7 +32,6 @@ import { TaskHandle } from './task.ts'
 import { GroupHandle } from './task-group.ts'
 import type { Chunk, MapOptions } from './types.ts'
 import {
-  errorToRecord,
   type HandleCodec,
   type HandleRef,
   isCloneSafe,
@@ -148,12 +147,11 @@ export class Engine implements BookKeeper {
     const isPlain = options.isPlain && aborted === null && isCloneSafe(args)
     const row = isPlain ? rowOf(args, this.#parts.room !== null) : notPlain
     if (row !== notPlain) return this.#spawnPlain(view, operation, options, name, row, args.length === 1)
-    const { needs, chunks, early } = linkArguments(args, options.after, this.space)
-    const packed = (aborted === null ? early : cancelled(aborted)) ?? this.#pack(args)
-    if ('status' in packed) return this.#unsentTask(name, packed)
+    const ready = aborted === null ? this.#prepare(operation, args, options) : cancelled(aborted)
+    if ('status' in ready) return this.#unsentTask(name, ready)
     this.#addOperation(operation)
     const handle = this.#nextHandle(view, options, name)
-    this.#session.submit(specOf(handle.no, operation, packed, needs, chunks, options.record))
+    this.#session.submit(specOf(handle.no, operation, ready, options.record))
     return handle
   }
 
@@ -201,11 +199,9 @@ export class Engine implements BookKeeper {
     const ended: { index: number; outcome: Outcome }[] = []
     let total = 0
     for (const item of row) {
-      const args = [item]
-      const { needs, chunks, early } = linkArguments(args, options.after, this.space)
-      const packed = (aborted === null ? early : cancelled(aborted)) ?? this.#pack(args)
-      if ('status' in packed) ended.push({ index: total, outcome: packed })
-      else specs.push(specOf(specs.length, operation, packed, needs, chunks, options.record))
+      const ready = aborted === null ? this.#prepare(operation, [item], options) : cancelled(aborted)
+      if ('status' in ready) ended.push({ index: total, outcome: ready })
+      else specs.push(specOf(specs.length, operation, ready, options.record))
       total++
     }
     const group = this.#openGroup(name, specs, total, ended)
@@ -377,13 +373,13 @@ export class Engine implements BookKeeper {
     )
   }
 
-  #pack(args: unknown[]): PackedArguments | Outcome {
-    try {
-      return this.chunks.pack(args, this.#parts.room === null)
-    } catch (error) {
-      const origin = { job: this.#unsent.id, no: this.#unsentMade }
-      return { status: 'failed', error: errorToRecord(error), origin, attempts: 0, peer: null }
-    }
+  #prepare(operation: AnyOperation, given: unknown[], { after }: ResolvedOptions): ReadyArguments | Outcome {
+    const origin = { job: this.#unsent.id, no: this.#unsentMade }
+    return prepareArguments(operation, given, after, {
+      chunks: this.chunks,
+      origin,
+      isLive: this.#parts.room === null,
+    })
   }
 
   #unsentTask(name: string, outcome: Outcome): TaskHandle<unknown> {

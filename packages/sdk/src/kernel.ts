@@ -1,6 +1,6 @@
 import { ShoalError } from '@shoal/scheduler'
 import { type Extent, isExtents, type KernelSpec, kernelText, operationFrom } from './code/index.ts'
-import { type ContextBody, kernelOperation, type Operation } from './operation.ts'
+import { type ContextBody, kernelOperation, type Operation, type TaskArgument } from './operation.ts'
 import { checkTaskOptions } from './options.ts'
 import type { TaskOptions } from './types.ts'
 
@@ -12,6 +12,9 @@ export type KernelArray = Float32Array | Int32Array | Uint32Array | Uint16Array 
  * their WGSL type; scalars, vectors and structs of numbers as numbers, lists and plain objects.
  */
 export type KernelArguments = object
+
+/** What a kernel is given: each binding as its value, the task that makes it, or the chunk that it is. */
+export type KernelBindings<A extends KernelArguments> = { readonly [K in keyof A]: TaskArgument<A[K]> }
 
 /** The outputs of a kernel by name. */
 export type KernelResult = { readonly [name: string]: KernelArray }
@@ -45,8 +48,9 @@ export interface KernelDefinition<A extends KernelArguments, R extends KernelRes
 /**
  * Makes an operation of a WebGPU compute shader. It runs on the GPU of any peer that lends one; with a
  * `fallback` also on workers, wherever it ends first. Its one argument holds the bindings by name, its value
- * the outputs by name, as typed arrays. Nothing in it is compiled before it runs: bad WGSL and arguments that
- * do not fit fail the task (`E_WGSL`, `E_KERNEL_ARGUMENT`).
+ * the outputs by name, as typed arrays. A binding may be a task or a chunk, and becomes its value where the
+ * kernel runs. Nothing in it is compiled before it runs: bad WGSL and arguments that do not fit fail the task
+ * (`E_WGSL`, `E_KERNEL_ARGUMENT`).
  *
  * @example
  * const add = kernel<{ a: Float32Array; b: Float32Array }, { sum: Float32Array }>({
@@ -68,7 +72,7 @@ export interface KernelDefinition<A extends KernelArguments, R extends KernelRes
 export function kernel<A extends KernelArguments = KernelArguments, R extends KernelResult = KernelResult>(
   definition: KernelDefinition<A, R>,
   defaults: TaskOptions = {},
-): Operation<[args: A], R> {
+): Operation<[args: KernelBindings<A>], R> {
   if (typeof definition !== 'object' || definition === null) refuse('it', 'an object', definition)
   const { name = definition.entry ?? 'kernel', fallback } = definition
   const spec = specOf(definition)

@@ -12,6 +12,7 @@ export {
 export {
   type KernelArguments,
   type KernelArray,
+  type KernelBindings,
   type KernelDefinition,
   type KernelResult,
   kernel,

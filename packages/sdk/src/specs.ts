@@ -1,19 +1,17 @@
-import type { ChunkNeed, Need, TaskOptionsRecord, TaskSpec } from '@shoal/scheduler'
-import type { PackedArguments } from './chunk-book.ts'
+import type { TaskOptionsRecord, TaskSpec } from '@shoal/scheduler'
+import type { ReadyArguments } from './arguments.ts'
 import type { Operation } from './operation.ts'
 
 /** The specification of one task. */
 export function specOf(
   no: number,
   operation: Operation<readonly unknown[], unknown>,
-  { payload, nested }: PackedArguments,
-  needs: readonly Need[],
-  linked: readonly ChunkNeed[],
+  { payload, nested, needs, chunks }: ReadyArguments,
   options: TaskOptionsRecord,
 ): TaskSpec {
   const spec = { no, operation: operation.record.hash, args: payload, needs, options, parent: null }
-  if (linked.length === 0 && nested.length === 0) return spec
-  return { ...spec, chunks: [...linked, ...nested.map((chunk) => ({ index: -1, chunk }))] }
+  if (chunks.length === 0 && nested.length === 0) return spec
+  return { ...spec, chunks: [...chunks, ...nested.map((chunk) => ({ index: -1, chunk }))] }
 }
 
 /** Members that were never sent get the numbers after those that were. */

@@ -1,5 +1,13 @@
 export { missingCapture } from './captures.ts'
-export { type Extent, isExtents, type KernelSpec, kernelOf, kernelText } from './kernel-text.ts'
+export {
+  declaredNames,
+  type Extent,
+  isExtents,
+  type KernelSpec,
+  kernelOf,
+  kernelText,
+  withoutComments,
+} from './kernel-text.ts'
 export {
   type ModuleText,
   type OperationFromOptions,

@@ -41,6 +41,19 @@ export function kernelOf(operation: OperationRecord): KernelSpec | null {
   }
 }
 
+/** Names of the variables that a shader's text declares between angle brackets: what a kernel may bind is among them. */
+export function declaredNames(wgsl: string): string[] {
+  const declarations = withoutComments(wgsl).matchAll(
+    /\bvar\s*<[^>]*>\s*([\p{ID_Start}_][\p{ID_Continue}]*)/gu,
+  )
+  return Array.from(declarations, ([, name]) => name as string)
+}
+
+/** The text without what compilers do not read. */
+export function withoutComments(wgsl: string): string {
+  return wgsl.replace(/\/\/[^\n]*|\/\*[\s\S]*?\*\//g, ' ')
+}
+
 /** These end a comment like a line feed, and JSON leaves them as they are. */
 function escapeLines(json: string): string {
   return json.replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')

@@ -1,5 +1,6 @@
 import { type OperationRecord, ShoalError } from '@shoal/scheduler'
-import { rememberFunction } from '../code/index.ts'
+import { kernelOf, rememberFunction } from '../code/index.ts'
+import { closeFields } from '../kernel-arguments.ts'
 
 export type Body = (...args: unknown[]) => unknown
 
@@ -62,7 +63,7 @@ async function importInto(
       )
     }
     operation.takesContext = module['takesContext'] === true
-    operation.body = body as Body
+    operation.body = kernelOf(record) === null ? (body as Body) : bodyOfKernel(body as Body, operation)
     rememberFunction(body, record)
   } catch (cause) {
     const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
@@ -80,6 +81,12 @@ async function importInto(
   } finally {
     if (url !== '') platform.releaseUrl(url)
   }
+}
+
+/** A fallback gets its argument whole. */
+function bodyOfKernel(body: Body, { takesContext }: LoadedOperation): Body {
+  if (!takesContext) return (...args) => body(...closeFields(args))
+  return (context, ...args) => body(context, ...closeFields(args))
 }
 
 /** What stack traces show instead of the whole text. */

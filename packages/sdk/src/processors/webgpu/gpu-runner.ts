@@ -1,5 +1,6 @@
 import { type OperationHash, ShoalError } from '@shoal/scheduler'
 import type { KernelSpec } from '../../code/index.ts'
+import { closeFields } from '../../kernel-arguments.ts'
 import { errorToRecord, packShared } from '../../values/index.ts'
 import type { ResultForm, WireValue } from '../protocol.ts'
 import { fromWireValue } from '../wire-value.ts'
@@ -56,7 +57,8 @@ export function createGpuRunner(platform: GpuPlatform): (message: ToGpu) => void
       const values = fromWireValue(args) as unknown[]
       for (const { index, value } of inputs) values[index] = fromWireValue(value)
       const program = await programOf(hash)
-      const outputs = await runKernel(device as GPUDevice, program, values[0])
+      const [argument] = closeFields(values)
+      const outputs = await runKernel(device as GPUDevice, program, argument)
       result = { value: toWire(outputs, resultForm, transfers) }
     } catch (error) {
       result = { error: errorToRecord(error) }

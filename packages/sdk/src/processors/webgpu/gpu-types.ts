@@ -134,13 +134,31 @@ function checkNumbers(path: string, type: AnyType, value: unknown): void {
   const shape = shapeOf(type)
   if (shape === null) throw badArgument(path, 'of a type that can be handed in', typeText(type))
   if (shape.count === 1) {
-    if (typeof value !== 'number')
-      throw badArgument(path, `a number for ${typeText(type)}`, describeValue(value))
+    checkNumber(path, shape.scalar, value)
     return
   }
   const isList = Array.isArray(value) || ArrayBuffer.isView(value)
   if (!isList || lengthOf(value) !== shape.count)
     throw badArgument(path, `${shape.count} numbers for ${typeText(type)}`, describeValue(value))
+  for (let at = 0; at < shape.count; at++)
+    checkNumber(`${path}[${at}]`, shape.scalar, (value as readonly unknown[])[at])
+}
+
+const wholes: Partial<Readonly<Record<Scalar, readonly [from: number, to: number]>>> = {
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+  u32: [0, 2 ** 32 - 1],
+}
+
+/** Floats may be anything; other numbers would become something else without a word. */
+function checkNumber(path: string, scalar: Scalar, value: unknown): void {
+  const whole = wholes[scalar]
+  if (whole === undefined) {
+    if (typeof value !== 'number') throw badArgument(path, `a number for ${scalar}`, describeValue(value))
+    return
+  }
+  const [from, to] = whole
+  if (Number.isSafeInteger(value) && (value as number) >= from && (value as number) <= to) return
+  throw badArgument(path, `a whole number from ${from} to ${to} for ${scalar}`, describeValue(value))
 }
 
 /** The room that a struct needs whose last field is a list without an end. */

@@ -1,3 +1,5 @@
+import { withoutComments } from '../../code/index.ts'
+
 type Size = readonly [number, number, number]
 
 /**
@@ -24,10 +26,6 @@ export function workgroupSizeOf(
     .map((part) => numberOf(text, part, constants))
   const [x = 1, y = 1, z = 1] = sizes as number[]
   return sizes.includes(null) ? null : [x, y, z]
-}
-
-function withoutComments(wgsl: string): string {
-  return wgsl.replace(/\/\/[^\n]*|\/\*[\s\S]*?\*\//g, ' ')
 }
 
 function numberOf(text: string, part: string, constants: Readonly<Record<string, number>>): number | null {
