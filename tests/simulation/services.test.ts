@@ -68,6 +68,10 @@ test.each(plantedServiceBugs)(
 const regressions: readonly (readonly [what: string, kind: ServiceWorldKind, seed: number])[] = [
   ['a follower was named that lacked calls whose replies had left', 'gentle', 31],
   ['a worker that died over the journal took an answered call with it', 'chaos', 588],
+  ['a lone host that others took for lost went on without telling them', 'chaos', 698],
+  ['a host went on after its voters had ended the service', 'chaos', 918],
+  ['replies waited for a state behind a long queue', 'gentle', 803],
+  ['replies waited for a state behind a long queue', 'gentle', 1311],
 ]
 
 test.each(regressions)('[SV] %s (%s, seed %i)', (_what, kind, seed) => {

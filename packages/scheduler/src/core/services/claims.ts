@@ -99,7 +99,8 @@ export function writeEnd(ctx: StepContext, service: ServiceState, epoch: number,
 export function learnEnd(ctx: StepContext, service: ServiceState, epoch: number, reason: ServiceEnd): void {
   if (epoch <= service.endedEpoch || (service.claim !== null && service.claim.epoch > epoch)) return
   const { state } = ctx
-  if (service.hosted?.isActing === true && service.claim?.end === null && reason !== 'deleted') {
+  // Said of the claim itself, it is what somebody believes; said of the next one, voters decided it.
+  if (service.hosted?.isActing === true && service.claim?.epoch === epoch && service.claim.end === null) {
     service.hosted.isDoubted = true
     armTick(ctx, service, state.now)
     return

@@ -29,6 +29,10 @@ const loneEvery = 64
 /** Callers that are remembered; beyond, the one that was silent longest is forgotten. */
 const sessionsMax = 4096
 const messageMax = 512
+/** Calls between two snapshots at first, and at most; replies should not wait for one longer than this, in ms. */
+const windowStart = 16
+const windowMax = 4096
+const windowMs = 100
 
 const empty: ServiceSnapshot = Object.freeze({ seq: 0, state: null, callers: [] })
 
@@ -65,6 +69,8 @@ export function createHosted(
     proposed: new Set(),
     nextCopy: 1,
     snapshotAt: null,
+    snapshotAskedAt: 0,
+    window: windowStart,
     deaths: 0,
     reached: 0,
     quietSince: ctx.state.now,
@@ -223,11 +229,11 @@ export function flushHosted(ctx: StepContext, service: ServiceState, hosted: Hos
 }
 
 function give(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
-  const { queue, instance } = hosted
-  if (queue.length > 0) {
-    hosted.queue = []
+  const { instance } = hosted
+  const batch = nextBatch(hosted)
+  if (batch.length > 0) {
     const calls: ServiceRun[] = []
-    for (const entry of queue) {
+    for (const entry of batch) {
       hosted.running.push(entry)
       const { seq, caller, method, args, via } = entry
       if (!isSkipped(entry)) calls.push({ seq, caller, method, args, via })
@@ -236,14 +242,32 @@ function give(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
     endSkipped(ctx, service, hosted)
   }
   if (!needsSnapshot(hosted)) return
-  hosted.snapshotAt = hosted.seq
-  ctx.emit({ type: 'snapshot-service', instance, seq: hosted.seq })
+  hosted.snapshotAt = givenOf(hosted)
+  hosted.snapshotAskedAt = ctx.state.now
+  ctx.emit({ type: 'snapshot-service', instance, seq: hosted.snapshotAt })
 }
 
-function needsSnapshot({ spec, entries, kept, snapshotAt }: Hosted): boolean {
-  if (snapshotAt !== null || entries.length === 0) return false
+/** Where replies wait for a snapshot, the instance gets no more at a time than it soon has done. */
+function nextBatch(hosted: Hosted): readonly JournalEntry[] {
+  const { queue, running, spec, window } = hosted
+  const count = spec.durability === 'snapshot' ? Math.max(0, window - running.size) : queue.length
+  if (count >= queue.length) {
+    hosted.queue = []
+    return queue
+  }
+  return queue.splice(0, count)
+}
+
+/** The last call that the instance was given. */
+function givenOf({ seq, queue }: Hosted): number {
+  return seq - queue.length
+}
+
+function needsSnapshot(hosted: Hosted): boolean {
+  const { spec, entries, kept, snapshotAt, snapshot } = hosted
+  if (snapshotAt !== null || givenOf(hosted) <= snapshot.seq) return false
   if (spec.durability === 'snapshot') return entries.length >= (kept.size > 0 ? 1 : loneEvery)
-  return entries.length >= spec.every
+  return spec.durability === 'journal' && entries.length >= spec.every
 }
 
 /** A call that killed its worker keeps its place in the journal, and is not run again: method ''. */
@@ -334,6 +358,8 @@ export function tellLate(ctx: StepContext, service: ServiceState, hosted: Hosted
   const { now, config } = ctx.state
   for (const late of hosted.outbox) {
     if (late.at + config.serviceAwayMs > now) return
+    // Nobody can have a state that is not made yet: others are not the ones who are late.
+    if (hosted.spec.durability === 'snapshot' && late.seq > hosted.snapshot.seq) return
     if (late.isLate) continue
     late.isLate = true
     const text = `Cannot answer for service "${service.id}" as too few peers are in reach: the call has run, and may be lost`
@@ -364,7 +390,15 @@ function isAlone({ self, peers, services }: SchedulerState): boolean {
 }
 
 /** The state after the last call that was asked for: from now on it is what a new instance starts from. */
-export function takeSnapshot(hosted: Hosted, seq: number, state: ServiceSnapshot['state']): void {
+export function takeSnapshot(
+  hosted: Hosted,
+  seq: number,
+  state: ServiceSnapshot['state'],
+  now: number,
+): void {
+  const { window, queue, snapshotAskedAt } = hosted
+  if (now - snapshotAskedAt > windowMs) hosted.window = Math.max(1, window >> 1)
+  else if (queue.length > 0) hosted.window = Math.min(windowMax, window * 2)
   const callers = [...hosted.sessions].map(([caller, { done, replies }]) => ({
     caller,
     done,

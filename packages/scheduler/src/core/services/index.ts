@@ -93,7 +93,7 @@ function onSnapshot(
     return
   }
   if (hosted.ran !== seq) return
-  takeSnapshot(hosted, seq, state)
+  takeSnapshot(hosted, seq, state, ctx.state.now)
   appendSnapshot(ctx, service, hosted)
 }
 

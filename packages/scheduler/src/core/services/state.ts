@@ -115,6 +115,9 @@ export interface Hosted {
   nextCopy: number
   /** The snapshot that was asked for. */
   snapshotAt: number | null
+  snapshotAskedAt: number
+  /** Calls that the instance gets before the next snapshot, where replies wait for it. */
+  window: number
   /** Deaths of its instances since it got any further. */
   deaths: number
   /** The last call that ever ended here. */

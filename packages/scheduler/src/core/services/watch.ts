@@ -53,6 +53,11 @@ export function tickHost(ctx: StepContext, service: ServiceState, hosted: Hosted
 function renewIfNeeded(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
   const { state } = ctx
   const claim = service.claim as ServiceClaim
+  if (hosted.isDoubted) {
+    // First of all: who takes it for ended keeps no copy and is no follower.
+    startBid(ctx, service, null)
+    return
+  }
   if (hosted.spec.durability !== 'none') {
     const [best] = candidates(state, service)
     if (best !== undefined && !hosted.kept.has(best)) install(ctx, service, hosted, best)
@@ -66,8 +71,7 @@ function renewIfNeeded(ctx: StepContext, service: ServiceState, hosted: Hosted):
     }
     if (hosted.migration !== null) migrate(ctx, service, hosted)
   }
-  if (hosted.frozenUntil === null && (hosted.isDoubted || areVotersStale(state, claim)))
-    startBid(ctx, service, null)
+  if (hosted.frozenUntil === null && areVotersStale(state, claim)) startBid(ctx, service, null)
 }
 
 function areVotersStale(state: SchedulerState, { voters }: ServiceClaim): boolean {
