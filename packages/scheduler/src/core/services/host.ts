@@ -356,10 +356,11 @@ function release(ctx: StepContext, service: ServiceState, hosted: Hosted): void 
 /** Replies that wait for a follower or its voters for long: their callers are not kept waiting. */
 export function tellLate(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
   const { now, config } = ctx.state
+  // While the state is made, others are not the ones who are late.
+  const isMaking = hosted.spec.durability === 'snapshot' && hosted.snapshotAt !== null
   for (const late of hosted.outbox) {
     if (late.at + config.serviceAwayMs > now) return
-    // Nobody can have a state that is not made yet: others are not the ones who are late.
-    if (hosted.spec.durability === 'snapshot' && late.seq > hosted.snapshot.seq) return
+    if (isMaking && late.seq > hosted.snapshot.seq) return
     if (late.isLate) continue
     late.isLate = true
     const text = `Cannot answer for service "${service.id}" as too few peers are in reach: the call has run, and may be lost`
