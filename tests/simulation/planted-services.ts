@@ -13,6 +13,8 @@ import type { ServiceWorldKind, SimMutation } from '@shoal/scheduler/testing'
 export interface PlantedServiceBug {
   readonly name: string
   readonly kind: ServiceWorldKind
+  /** What must be found, where that is more than anything at all. */
+  readonly rule?: RegExp
   readonly mutate: SimMutation
 }
 
@@ -137,6 +139,39 @@ const lostSessions = saying((body) => {
   return { ...body, snapshot: { ...body.snapshot, callers: [] } }
 })
 
+/** Every third message with calls for a follower's journal is lost on its way, and acknowledged all the same. */
+const droppedFrames: SimMutation = (options) =>
+  withNetwork(options, (network) => {
+    let count = 0
+    return {
+      ...network,
+      onMessage: (listener) =>
+        network.onMessage((from, message) => {
+          const body = message.type === 'service' ? message.body : null
+          const last = body?.type === 'append' ? body.entries.at(-1) : undefined
+          if (
+            message.type !== 'service' ||
+            body?.type !== 'append' ||
+            last === undefined ||
+            ++count % 3 > 0
+          ) {
+            listener(from, message)
+            return
+          }
+          network.send(from, { ...message, body: { type: 'appended', copy: body.copy, seq: last.seq } })
+        }),
+    }
+  })
+
+/** A follower takes a message with calls that comes twice for further calls. */
+const doubledFrames = before((_state, { copies }, message, from) => {
+  const copy = copies.get(from)
+  if (message.type !== 'append' || copy?.number !== message.copy) return
+  const [first] = message.entries
+  if (first === undefined || first.seq !== copy.seq + 1 - message.entries.length) return
+  for (const entry of message.entries) copy.entries.push({ ...entry, seq: ++copy.seq })
+})
+
 /** Each must be found within 500 seeds. */
 export const plantedServiceBugs: readonly PlantedServiceBug[] = [
   { name: 'a reply leaves before the follower has the call', kind: 'gentle', mutate: replyBeforeAck },
@@ -145,4 +180,16 @@ export const plantedServiceBugs: readonly PlantedServiceBug[] = [
   { name: 'nobody waits for the voters', kind: 'chaos', mutate: noVoters },
   { name: 'the journal is lost on take-over', kind: 'gentle', mutate: lostLog },
   { name: 'a copy forgets the callers', kind: 'gentle', mutate: lostSessions },
+  {
+    name: 'a dropped message is acknowledged',
+    kind: 'gentle',
+    mutate: droppedFrames,
+    rule: /^\[(lost|twice|fork)\]/,
+  },
+  {
+    name: 'a doubled message counts twice',
+    kind: 'gentle',
+    mutate: doubledFrames,
+    rule: /^\[(lost|twice|fork)\]/,
+  },
 ]

@@ -46,6 +46,8 @@ export function startBid(
     restarted: new Set(),
     round: Math.max(0, vote?.promised.round ?? 0),
     retryAt: 0,
+    isWaiting: false,
+    waitsUntil: ctx.state.now + ctx.state.config.serviceRetryMs,
   }
   service.bid = bid
   if (vote === null && (isLent || isHostHere(ctx.state.services, claim))) {
@@ -75,6 +77,7 @@ export function nextRound(ctx: StepContext, service: ServiceState, bid: Bid): vo
   bid.round++
   bid.ballot = { round: bid.round, peer: state.self }
   bid.next = null
+  bid.isWaiting = false
   bid.promises.clear()
   bid.accepts.clear()
   armRetry(ctx, service, bid)
@@ -175,11 +178,28 @@ function propose(ctx: StepContext, service: ServiceState, bid: Bid): void {
       found = accepted
   }
   const next = found?.next ?? wanted(ctx.state, service, bid)
+  bid.isWaiting = found === null && next.follower === null && hasCopyUnderWay(ctx.state, service, bid)
+  if (bid.isWaiting) return
   bid.next = next
   if (next.host === ctx.state.self && next.follower !== null) service.hosted?.proposed.add(next.follower)
   for (const { peer } of bid.claim.voters) {
     say(ctx, peer, service, { type: 'accept', claim: bid.claim, ballot: bid.ballot, next })
   }
+}
+
+/** Who takes over has the only copy: a claim that names another one from the start outlives it, too. */
+function hasCopyUnderWay(
+  { now }: SchedulerState,
+  { hosted }: ServiceState,
+  { end, waitsUntil }: Bid,
+): boolean {
+  return end === null && hosted?.isActing === false && hosted.kept.size > 0 && now < waitsUntil
+}
+
+/** A copy has come to where it went. */
+export function onCopied(ctx: StepContext, service: ServiceState): void {
+  const { bid } = service
+  if (bid?.isWaiting === true && followerOf(ctx.state, service) !== null) propose(ctx, service, bid)
 }
 
 function wanted(state: SchedulerState, service: ServiceState, { claim, end }: Bid): ServiceClaim {

@@ -1,7 +1,7 @@
 import type { PeerId } from '../../model/ids.ts'
 import type { ServiceId, ServiceMessage, ServiceNews, ServiceRequest } from '../../model/service.ts'
 import type { StepContext } from '../context.ts'
-import { onAccept, onAccepted, onPrepare, onPromise, onVoteRefused, startBid } from './bid.ts'
+import { onAccept, onAccepted, onCopied, onPrepare, onPromise, onVoteRefused, startBid } from './bid.ts'
 import { addCall, addOrder, flushCalls, onOrderFailed, onReplies } from './caller.ts'
 import { learnClaim, learnEnd, onUnknown } from './claims.ts'
 import { appendSnapshot, onAppended, onAppendRefused } from './copies.ts'
@@ -122,6 +122,7 @@ export function onMessage(ctx: StepContext, from: PeerId, id: ServiceId, message
       return
     case 'appended':
       if (onAppended(ctx, from, service, message)) armTick(ctx, service, ctx.state.now)
+      onCopied(ctx, service)
       return
     case 'append-refused':
       onAppendRefused(ctx, from, service, message)

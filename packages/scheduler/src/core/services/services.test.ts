@@ -317,6 +317,33 @@ test('[SV3] [SV5] the follower goes on when the host dies: same calls, each once
   expect(all.find('c').notices).toContain(`moved to ${follower}@3`)
 })
 
+test('[SV5] who takes over names its follower from the start: the next death loses nothing', () => {
+  const all = room('a', 'b', 'c', 'd')
+  all.create('a')
+  all.call('a', 1)
+  const first = all.claim('a')?.follower as string
+  all.die('a')
+  const { host, follower, epoch } = all.claim(first) as ServiceClaim
+  expect({ host, epoch }).toEqual({ host: first, epoch: 3 })
+  expect(follower).not.toBeNull()
+  all.die(first)
+  const second = follower as string
+  expect(all.claim(second)?.host).toBe(second)
+  expect(all.state(second)).toEqual([1])
+})
+
+test('[SV5] who takes over waits half a second for its follower, not longer', () => {
+  const all = room('a', 'b', 'c')
+  all.create('a')
+  const follower = all.claim('a')?.follower as string
+  all.lose((_from, _to, body) => body.type === 'install')
+  all.die('a')
+  all.wait(400)
+  expect(all.claim(follower)?.host).toBe('a')
+  all.wait(700)
+  expect(all.claim(follower)).toMatchObject({ host: follower, follower: null })
+})
+
 test('[SV3] a host that was replaced is told so, and answers nothing more', () => {
   const all = room('a', 'b', 'c')
   all.create('a')

@@ -39,6 +39,9 @@ export interface Bid {
   /** The highest round seen. */
   round: number
   retryAt: number
+  /** It could propose, and waits until somebody has a copy; not longer than this. */
+  isWaiting: boolean
+  readonly waitsUntil: number
 }
 
 /** A copy of a service's state that is kept here for whoever hosts it, or wants to. */
