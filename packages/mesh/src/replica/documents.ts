@@ -12,17 +12,11 @@ import {
   parseName,
   type ReplicatedDocument,
 } from './document.ts'
-import {
-  EquivocationError,
-  ForkError,
-  GapError,
-  type Inspection,
-  inspectUpdate,
-  UnclaimedError,
-} from './filter.ts'
+import { EquivocationError, GapError, type Inspection, inspectUpdate, UnclaimedError } from './filter.ts'
 import { unpackLaneRecord } from './lane.ts'
 import type { ReplicaLimits } from './limits.ts'
-import { isSeal, nameOf, type Proof, proveJob, proveLane, type ReplicaSigning, unproved } from './seals.ts'
+import { createProofs, type Proofs, writerOf } from './proofs.ts'
+import { isSeal, type ReplicaSigning } from './seals.ts'
 import { createWriters, type Writers } from './writers.ts'
 
 export interface DocumentsOptions extends DocumentHooks {
@@ -77,12 +71,14 @@ class DocumentSet implements Documents {
   readonly #options: DocumentsOptions
   readonly #held = new Map<DocumentName, ReplicatedDocument>()
   readonly #tombstones = new Map<DocumentName, number>()
-  /** Signatures that were checked a moment ago, by a hash of all that they are of. */
-  readonly #proved = new Set<string>()
+  /** `null`: members are trusted for what they relay. */
+  readonly #proofs: Proofs | null
 
   constructor(options: DocumentsOptions) {
     this.#options = options
-    this.writers = createWriters(options.limits.clientsPerPeer)
+    const { limits, signing } = options
+    this.writers = createWriters(limits.clientsPerPeer)
+    this.#proofs = signing === null ? null : createProofs(signing, this.writers)
   }
 
   get(name: DocumentName): ReplicatedDocument | undefined {
@@ -111,26 +107,20 @@ class DocumentSet implements Documents {
 
   apply(name: DocumentName, update: Uint8Array, from: PeerId, isDirect: boolean): Promise<void> | undefined {
     if (!this.#mayTake(name, from, isDirect)) return
-    const { limits, clientId, signing } = this.#options
+    const { limits, clientId } = this.#options
     const document = this.open(name)
     try {
       const rule = { from, isDirect, selfClient: clientId, updateBytes: limits.updateBytes }
       const inspection = inspectUpdate(document, update, rule, this.writers)
       const { isNew, conflict } = inspection
-      if (!isNew && (conflict === null || signing === null)) return
+      if (!isNew && (conflict === null || this.#proofs === null)) return
       this.#checkClaim(document, inspection, from)
       checkQuota(document, update, limits)
-      if (signing !== null) {
-        const proofs = this.#proofsOf(document, update, inspection, from, isDirect)
-        const unchecked = proofs.filter((proof) => !this.#proved.has(keyOf(proof)))
-        if (unchecked.length > 0) {
-          const isProved = this.#prove(document, unchecked)
-          if (isProved instanceof Promise) {
-            return isProved.then(() => this.apply(name, update, from, isDirect))
-          }
-        }
+      if (this.#proofs !== null) {
+        const proving = this.#proofs.check(document, update, inspection, from, isDirect)
+        if (proving !== undefined) return proving.then(() => this.apply(name, update, from, isDirect))
         if (conflict !== null) {
-          throw new EquivocationError(name, this.#writerOf(document, conflict, inspection), conflict)
+          throw new EquivocationError(name, writerOf(this.writers, document, conflict, inspection), conflict)
         }
       }
       for (const [client, peer] of inspection.writers) this.writers.bind(client, peer)
@@ -216,56 +206,6 @@ class DocumentSet implements Documents {
     return true
   }
 
-  #writerOf(document: ReplicatedDocument, client: number, { writers }: Inspection): PeerId {
-    return this.writers.of(client) ?? writers.get(client) ?? (document.key as PeerId)
-  }
-
-  /** What vouches for the entries of an update that its sender did not write. */
-  #proofsOf(
-    document: ReplicatedDocument,
-    update: Uint8Array,
-    inspection: Inspection,
-    from: PeerId,
-    isDirect: boolean,
-  ): readonly Proof[] {
-    if (isDirect) {
-      checkSealed(document, inspection, from)
-      return []
-    }
-    const signing = this.#options.signing as ReplicaSigning
-    if (document.kind === 'lane') {
-      if (document.key === from) return []
-      return asFork(inspection, () => proveLaneUpdate(document, update, inspection, signing))
-    }
-    const arrayOf = arraysIn(document, inspection)
-    return [...inspection.items].flatMap(([client, items]) => {
-      const writer = this.#writerOf(document, client, inspection)
-      const first = inspection.firsts.get(client)
-      if (writer === from || (first === undefined && client !== inspection.conflict)) return []
-      const news = client === inspection.conflict ? items : items.filter(({ id }) => id.clock >= (first ?? 0))
-      return asFork(inspection, () => [proveJob(document, news, arrayOf, writer, signing)])
-    })
-  }
-
-  /** @throws ShoalError `E_SIGNATURE`, at once or later */
-  #prove(document: ReplicatedDocument, proofs: readonly Proof[]): Promise<void> | undefined {
-    const signing = this.#options.signing as ReplicaSigning
-    const checked = (proof: Proof, isGood: boolean): void => {
-      if (!isGood) throw unproved(document, proof.writer, 'its signature is wrong')
-      if (this.#proved.size >= provedMax) this.#proved.clear()
-      this.#proved.add(keyOf(proof))
-    }
-    let later: Promise<void> | undefined
-    for (const proof of proofs) {
-      const isGood = signing.verify(proof.publicKey, proof.signature, proof.message)
-      if (isGood instanceof Promise) {
-        const done = isGood.then((answer) => checked(proof, answer))
-        later = later === undefined ? done : Promise.all([later, done]).then(() => {})
-      } else checked(proof, isGood)
-    }
-    return later
-  }
-
   /**
    * A job's document takes entries from those who submitted or claimed the job in their lanes. Entries that
    * a member relays are not held to it: the lane of their writer may be gone by then.
@@ -301,86 +241,6 @@ function hasClaim(lane: ReplicatedDocument, job: JobId): boolean {
     }
   }
   return false
-}
-
-/** Signatures remembered as good. */
-const provedMax = 1024
-
-function keyOf({ publicKey, signature, message }: Proof): string {
-  return [publicKey, signature, message].map(sha256Hex).join('')
-}
-
-/** What a member says itself needs no check, but a seal: nobody could pass it on otherwise. */
-function checkSealed(document: ReplicatedDocument, { items, firsts }: Inspection, from: PeerId): void {
-  for (const client of firsts.keys()) {
-    const last = items.get(client)?.at(-1)
-    const isSealed = last?.content instanceof Y.ContentBinary && isSeal(last.content.content)
-    if (!isSealed) throw unproved(document, from, 'no seal follows its last entry')
-  }
-}
-
-/** Entries that do not fit may be of another history than the one known here: all of it tells. */
-function asFork(inspection: Inspection, prove: () => readonly Proof[]): readonly Proof[] {
-  try {
-    return prove()
-  } catch (error) {
-    const [client, clock] = [...inspection.firsts][0] ?? []
-    if (!(error instanceof ShoalError) || client === undefined) throw error
-    throw new ForkError(error, client, clock as number)
-  }
-}
-
-/** The lane as the update would make it, or, when that is another history, as the update has it. */
-function proveLaneUpdate(
-  document: ReplicatedDocument,
-  update: Uint8Array,
-  { conflict }: Inspection,
-  signing: ReplicaSigning,
-): readonly Proof[] {
-  const scratch = openDocument(document.name, 0, { onWritten: () => {}, onChanged: () => {} })
-  try {
-    if (conflict === null) Y.applyUpdate(scratch.doc, Y.encodeStateAsUpdate(document.doc))
-    Y.applyUpdate(scratch.doc, update)
-    const clients = conflict === null ? scratch.doc.store.clients.keys() : [conflict]
-    return proveLane(scratch, [...clients], signing)
-  } finally {
-    scratch.doc.destroy()
-  }
-}
-
-/** Finds the array of an entry that is not applied yet: it says so, or the entry before it does. */
-function arraysIn(document: ReplicatedDocument, { items }: Inspection): (item: Y.Item) => string {
-  const names = new Map<string, string>()
-  const arrayOf = (item: Y.Item): string => {
-    const key = `${item.id.client} ${item.id.clock}`
-    const known = names.get(key)
-    if (known !== undefined) return known
-    // A chain may be long: from its start, in a loop.
-    const chain: Y.Item[] = []
-    let name = ''
-    for (let at: Y.Item | undefined = item; at !== undefined && name === ''; ) {
-      chain.push(at)
-      const origin: Y.ID | null = at.origin
-      if (typeof at.parent === 'string') name = at.parent
-      else if (origin === null) break
-      else {
-        name = names.get(`${origin.client} ${origin.clock}`) ?? ''
-        const list: readonly Y.Item[] = items.get(origin.client) ?? []
-        const inUpdate: Y.Item | undefined = list[origin.clock - (list[0]?.id.clock ?? 0)]
-        if (
-          name === '' &&
-          inUpdate === undefined &&
-          origin.clock < Y.getState(document.doc.store, origin.client)
-        ) {
-          name = nameOf(document, Y.getItem(document.doc.store, origin)) ?? ''
-        }
-        at = inUpdate
-      }
-    }
-    for (const { id } of chain) names.set(`${id.client} ${id.clock}`, name)
-    return name
-  }
-  return arrayOf
 }
 
 function checkQuota(document: ReplicatedDocument, update: Uint8Array, limits: ReplicaLimits): void {

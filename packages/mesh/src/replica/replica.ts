@@ -17,12 +17,13 @@ import { createDocuments, type Documents } from './documents.ts'
 import { createDurability, type Durability } from './durability.ts'
 import { EarlyError, EquivocationError } from './filter.ts'
 import { createInboxes, type Inboxes } from './inboxes.ts'
+import { createKeeper, type Keeper } from './keeper.ts'
 import { type ReplicaLimits, replicaLimits } from './limits.ts'
 import { decodeReplicaMessage, encodeReplicaMessage } from './protocol.ts'
 import { readArrivals } from './reader.ts'
 import { retiredLanes } from './retire.ts'
 import type { ReplicaSigning } from './seals.ts'
-import type { ReplicaStorage, StoredDocument } from './storage.ts'
+import type { ReplicaStorage } from './storage.ts'
 import { createSync, type Sync } from './sync.ts'
 import { createWriter, type Writer } from './writer.ts'
 
@@ -99,7 +100,7 @@ class YjsReplica implements Replica, ReplicaExtras {
   readonly ready: Promise<void>
   readonly #options: ReplicaOptions
   readonly #limits: ReplicaLimits
-  readonly #storage: ReplicaStorage | null
+  readonly #keeper: Keeper | null
   readonly #documents: Documents
   readonly #writer: Writer
   readonly #sync: Sync
@@ -117,7 +118,6 @@ class YjsReplica implements Replica, ReplicaExtras {
     const { self, network, clock, rng, operations } = options
     this.#options = options
     this.#limits = { ...replicaLimits, ...options.limits }
-    this.#storage = options.storage ?? null
     this.clientId = options.clientId ?? Math.floor(rng.next() * 2 ** 32)
     const { clientId } = this
     const limits = this.#limits
@@ -130,11 +130,15 @@ class YjsReplica implements Replica, ReplicaExtras {
       now: () => clock.now(),
       isPresent: (peer) => network.members().includes(peer),
       onWritten: (document, update) => this.#broadcast(document.name, update),
-      onChanged: (document, update) => this.#store(document, update),
+      onChanged: (document, update) => this.#keeper?.append(document, update),
       onArrived: (document) => this.#deliverArrivals(document),
-      onDropped: (name) => this.#storage?.drop(name),
+      onDropped: (name) => options.storage?.drop(name),
     })
     this.#documents = documents
+    this.#keeper =
+      options.storage === undefined
+        ? null
+        : createKeeper({ storage: options.storage, documents, limits, onError })
     this.#writer = createWriter({
       self,
       clientId,
@@ -143,7 +147,7 @@ class YjsReplica implements Replica, ReplicaExtras {
       operations,
       limits,
       signing,
-      isAlone: () => this.#storage === null && network.members().length === 0,
+      isAlone: () => options.storage === undefined && network.members().length === 0,
       onError,
     })
     this.#sync = createSync({
@@ -156,7 +160,7 @@ class YjsReplica implements Replica, ReplicaExtras {
       isSigned: signing !== null,
       onRound: () => {
         this.dropRetiredLanes()
-        this.#storeAgain()
+        this.#keeper?.again()
       },
     })
     this.#durability = createDurability({ clock, network, documents, limits })
@@ -170,7 +174,7 @@ class YjsReplica implements Replica, ReplicaExtras {
       network.onMember((peer, isPresent) => this.#memberChanged(peer, isPresent)),
     ]
     for (const peer of network.members()) this.#memberChanged(peer, true)
-    this.ready = this.#restore()
+    this.ready = this.#keeper?.restore(() => this.#isClosed) ?? Promise.resolve()
   }
 
   write(records: readonly ReplicatedRecord[]): void {
@@ -200,7 +204,7 @@ class YjsReplica implements Replica, ReplicaExtras {
 
   async durable(job: JobId): Promise<void> {
     await this.#writer.settle()
-    const onDisk = this.#isClosed ? undefined : this.#storage?.onDisk?.()
+    const onDisk = this.#isClosed ? undefined : this.#options.storage?.onDisk?.()
     const isOnDisk = onDisk?.then(
       () => true,
       () => false,
@@ -365,48 +369,6 @@ class YjsReplica implements Replica, ReplicaExtras {
     }
   }
 
-  /** Called by Yjs in the middle of its work: whatever the storage does, nothing may escape. */
-  #store(document: ReplicatedDocument, update: Uint8Array): void {
-    if (this.#storage === null || document.isRestoring) return
-    const isFull = ++document.stored >= this.#limits.compactAfter
-    try {
-      if (isFull) this.#storage.compact(document.name, Y.encodeStateAsUpdate(document.doc))
-      else this.#storage.append(document.name, update)
-      if (isFull) document.stored = 0
-    } catch (error) {
-      document.stored = this.#limits.compactAfter
-      this.#refuse(storageError(document.name, error), this.#options.self)
-    }
-  }
-
-  /** Offers the storage what it could not keep before, whole. */
-  #storeAgain(): void {
-    for (const name of this.#storage?.unsaved?.() ?? []) {
-      const document = this.#documents.get(name)
-      if (document === undefined) continue
-      document.stored = 0
-      this.#storage?.compact(name, Y.encodeStateAsUpdate(document.doc))
-    }
-  }
-
-  #restore(): Promise<void> {
-    const restoreAll = (stored: readonly StoredDocument[]): void => {
-      for (const { name, updates } of stored) {
-        if (this.#isClosed) return
-        try {
-          this.#documents.restore(name, updates)
-        } catch (error) {
-          this.#refuse(storageError(name, error), this.#options.self)
-        }
-      }
-    }
-    const loaded = this.#storage?.load() ?? []
-    if (!(loaded instanceof Promise)) return Promise.resolve(restoreAll(loaded))
-    return loaded.then(restoreAll, (error: unknown) => {
-      this.#refuse(storageError('all', error), this.#options.self)
-    })
-  }
-
   #pruneWriters(retired: readonly ReplicatedDocument[]): void {
     const used = new Set<number>()
     for (const { doc } of this.#documents.all()) {
@@ -422,9 +384,4 @@ class YjsReplica implements Replica, ReplicaExtras {
     const message = error instanceof Error ? error.message : String(error)
     this.#options.onRefused?.({ code, message, from })
   }
-}
-
-function storageError(name: DocumentName, cause: unknown): ShoalError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  return new ShoalError('E_STORAGE', `Cannot keep "${name}" in the storage: ${reason}`, { cause })
 }
