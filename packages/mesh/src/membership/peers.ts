@@ -1,24 +1,8 @@
-import {
-  type Clock,
-  type CloseReason,
-  type DetectorOptions,
-  type Link,
-  type Message,
-  type OperationHash,
-  type PeerId,
-  type PeerRole,
-  type Rng,
-  ShoalError,
-  type Transport,
-  type ViewEvent,
-} from '@shoal/scheduler'
-import type { Wanted } from '../chunks/wanted.ts'
+import { type Clock, type CloseReason, type Link, type PeerId, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import type { Refusal } from '../room.types.ts'
 import { createBulk } from '../wire/bulk.ts'
 import { type BulkDoor, createBulkDoor } from '../wire/bulk-door.ts'
 import { type Budget, createBudget } from '../wire/chunks.ts'
-import type { AddressHint, OperationText } from '../wire/control.ts'
 import { asShoalError, createPipe, type Pipe } from '../wire/pipe.ts'
 import {
   createIncoming,
@@ -27,55 +11,13 @@ import {
   type Session,
   type SessionHandlers,
 } from '../wire/session.ts'
-import type { Identity, RoomKeys } from './crypto.ts'
 import { createDialer, type Dialer } from './dialer.ts'
+import { farewell, farewellMs } from './farewell.ts'
 import { createFences, type Fences, staleError } from './fences.ts'
+import { addressOf, createGossip, type Gossip } from './gossip.ts'
 import { shakeHands } from './handshake.ts'
+import type { Peers, PeersOptions } from './peers.types.ts'
 import { createView, type View } from './view.ts'
-
-export interface PeersOptions {
-  readonly transport: Transport
-  readonly clock: Clock
-  readonly rng: Rng
-  readonly random: (length: number) => Uint8Array
-  readonly identity: Identity
-  readonly keys: RoomKeys
-  readonly role: PeerRole
-  readonly room: string
-  readonly epoch: number
-  readonly detector: Partial<DetectorOptions>
-  readonly hooks: PeersHooks
-}
-
-export interface PeersHooks {
-  onView(event: ViewEvent): void
-  /** A member came (again, after a gap in what it sent), or went. */
-  onMember(peer: PeerId, isPresent: boolean): void
-  onMessages(from: PeerId, messages: readonly Message[]): void
-  onReplica(from: PeerId, message: Uint8Array): void
-  onWanted(from: PeerId, request: number, hash: OperationHash): void
-  onOperation(from: PeerId, request: number, text: OperationText | null): void
-  onPieceWanted(from: PeerId, wanted: Wanted, via: PeerId | null): void
-  onPiece(from: PeerId, request: number, bytes: Uint8Array | null): void
-  onPieceLost(from: PeerId, request: number): void
-  /** A link to the peer was made (again), broke, or the peer is gone: see `list` and `session`. */
-  onReach(peer: PeerId): void
-  onRefused(refusal: Refusal): void
-  /** This peer comes back at a higher epoch; nobody has heard of it yet. */
-  onEpoch(epoch: number): void
-}
-
-/** Everybody in the room: links, sessions, who is alive, who is fenced. */
-export interface Peers {
-  /** Rises when others had given this peer up and it said hello again. */
-  readonly epoch: number
-  list(): readonly Remote[]
-  /** `null`: not in the view, or its link is being made again. */
-  session(peer: PeerId): Session | null
-  /** Cuts a peer off for good: no hello of its is answered any more. */
-  ban(peer: PeerId): void
-  leave(withinMs?: number): Promise<void>
-}
 
 interface Known {
   readonly remote: Remote
@@ -86,10 +28,6 @@ interface Known {
   readonly openedAt: number
 }
 
-/** Pause between two rounds of telling others the addresses that this peer is linked to. */
-const gossipMs = 15_000
-/** Longest wait for others to close their ends when this peer leaves, in milliseconds. */
-const farewellMs = 200
 /** Two links to one peer within this time were dialled at the same time, in milliseconds. */
 const sameTimeMs = 5_000
 /** A fence further above our epoch than this is a lie, or a mistake that we do not follow. */
@@ -113,17 +51,16 @@ class PeerTable implements Peers {
   readonly #door: BulkDoor
   readonly #dialer: Dialer
   readonly #view: View
+  readonly #gossip: Gossip
   #epoch: number
   #hellos = 0
   #isLeaving = false
-  #gossipAt: number
 
   constructor(options: PeersOptions) {
     const { clock, transport, rng, role, hooks } = options
     this.#options = options
     this.#clock = clock
     this.#epoch = options.epoch
-    this.#gossipAt = clock.now() + gossipMs
     this.#door = createBulkDoor({ clock, onRefused: (error, from) => this.#refused(error, from) })
     this.#dialer = createDialer({
       transport,
@@ -133,6 +70,7 @@ class PeerTable implements Peers {
       isLinked: (address) => this.#greeting.has(address) || this.#sessionAt(address) !== undefined,
       onLink: (link) => void this.#greet(link, true),
     })
+    this.#gossip = createGossip(clock.now(), () => this.#sessions())
     this.#view = createView({
       clock,
       detector: options.detector,
@@ -298,19 +236,11 @@ class PeerTable implements Peers {
     if (old !== undefined) this.#tellMember(old.remote, false)
     this.#view.joined(remote, isNew)
     this.#tellMember(remote, true)
-    session.sendPeers(this.#hints(remote))
-    if (isNew) this.#introduce(remote, address)
+    this.#gossip.tell(session)
+    if (isNew) this.#gossip.introduce(session)
     this.#options.hooks.onReach(remote.peer)
     pipe.link.trust?.()
     pipe.release()
-  }
-
-  /** So that two peers find each other although signalling is away. */
-  #introduce(remote: Remote, address: string): void {
-    for (const other of this.#sessions()) {
-      if (other.remote.peer === remote.peer || !isUseful(other.remote, remote)) continue
-      other.sendPeers([{ address, role: remote.role }])
-    }
   }
 
   /**
@@ -435,12 +365,6 @@ class PeerTable implements Peers {
     if (role === 'member' && remote.role === 'member') hooks.onMember(remote.peer, isPresent)
   }
 
-  #hints(to: Remote): readonly AddressHint[] {
-    return this.#sessions()
-      .filter((one) => one.remote.peer !== to.peer && isUseful(to, one.remote))
-      .map((one) => ({ address: addressOf(one), role: one.remote.role }))
-  }
-
   #tick(): void {
     if (this.#isLeaving) return
     const now = this.#clock.now()
@@ -448,38 +372,8 @@ class PeerTable implements Peers {
     this.#view.tick()
     for (const session of this.#sessions()) session.tick()
     this.#dialer.run()
-    if (now < this.#gossipAt) return
-    this.#gossipAt = now + gossipMs
-    for (const session of this.#sessions()) session.sendPeers(this.#hints(session.remote))
+    this.#gossip.tick(now)
   }
-}
-
-/** Contributors have no use for contributors. */
-function isUseful(to: Remote, about: Remote): boolean {
-  return to.role === 'member' || about.role === 'member'
-}
-
-/** Resolves when the others have closed their ends, which says that they took in the goodbye. */
-function farewell(links: readonly Link[], clock: Clock, withinMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    let open = links.length
-    if (open === 0) {
-      resolve()
-      return
-    }
-    const cancel = clock.setTimer(clock.now() + withinMs, resolve)
-    for (const link of links) {
-      link.onClose(() => {
-        if (--open > 0) return
-        cancel()
-        resolve()
-      })
-    }
-  })
-}
-
-function addressOf(session: Session): string {
-  return session.pipe.link.remoteAddress
 }
 
 function bannedError(peer: PeerId): ShoalError {
