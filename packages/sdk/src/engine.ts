@@ -2,7 +2,6 @@ import {
   ChunkPayload,
   type Clock,
   type JobId,
-  nestedBase,
   type OperationStore,
   type Outcome,
   type Payload,
@@ -18,6 +17,7 @@ import {
 } from '@shoal/scheduler'
 import { prepareArguments, type ReadyArguments } from './arguments.ts'
 import { ChunkBook } from './chunk-book.ts'
+import { type FollowedJobs, followJobs } from './followed-jobs.ts'
 import { createHandleCodec } from './handles.ts'
 import type { TaskInterest } from './interest.ts'
 import { type BookKeeper, JobBook } from './job-book.ts'
@@ -30,6 +30,7 @@ import { createSession, type Session } from './session.ts'
 import { numbers, specOf } from './specs.ts'
 import { TaskHandle } from './task.ts'
 import { GroupHandle } from './task-group.ts'
+import { createTaskNames, type TaskNames } from './task-names.ts'
 import type { Chunk, MapOptions } from './types.ts'
 import {
   type HandleCodec,
@@ -57,12 +58,6 @@ export interface EngineParts {
 
 let enginesMade = 0
 
-/** The followers of a job that may still grow. */
-interface OpenJob {
-  readonly groups: Set<GroupHandle<unknown>>
-  readonly loseInterest: () => void
-}
-
 /** Random letters and digits, for ids that are never used twice. */
 function randomText(length: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(length))
@@ -82,15 +77,13 @@ export class Engine implements BookKeeper {
   readonly #codec: HandleCodec
   readonly #session: Session
   readonly #books = new Map<JobId, JobBook>()
-  /** Groups of jobs that others may still add to. */
-  readonly #open = new Map<JobId, OpenJob>()
-  readonly #stale = new Set<JobId>()
+  readonly #followed: FollowedJobs
+  readonly #names: TaskNames
   /** Operations that were put into the store. */
   readonly #known = new Set<string>()
   readonly #idPrefix: string
   /** Tasks that ended before they could be sent. */
   readonly #unsent: JobBook
-  #named: { readonly job: JobId; readonly no: number; readonly name: string | null } | null = null
   #jobsMade = 0
   #servicesMade = 0
   #unsentMade = 0
@@ -103,6 +96,8 @@ export class Engine implements BookKeeper {
     this.space = parts.room ?? `local-${++enginesMade}`
     this.#idPrefix = `${parts.runtime.self.slice(0, 6)}-${randomText(8)}`
     this.#codec = createHandleCodec((ref) => this.#handleOf(ref))
+    this.#followed = followJobs(parts)
+    this.#names = createTaskNames(parts)
     this.chunks = new ChunkBook(parts.runtime, this.space, this.#codec, () => this.#session.flush())
     this.services = new ServiceBook({
       ...parts,
@@ -124,12 +119,7 @@ export class Engine implements BookKeeper {
         (ref, outcome) => this.#settled(ref, outcome),
         (ref, count, outcome) => this.#sliceSettled(ref, count, outcome),
       ),
-      parts.runtime.onNotice((notice) => {
-        if (this.#open.size === 0) return
-        const job = 'task' in notice ? notice.task.job : notice.job
-        if (notice.type === 'job-dropped') this.#refresh(job, true)
-        else this.#refreshSoon(job)
-      }),
+      () => this.#followed.close(),
     ]
   }
 
@@ -266,10 +256,7 @@ export class Engine implements BookKeeper {
       group.jobClosed()
       return group
     }
-    const open = this.#open.get(job) ?? { groups: new Set(), loseInterest: this.#parts.interest.add() }
-    this.#open.set(job, open)
-    open.groups.add(group)
-    this.#refresh(job, false)
+    this.#followed.add(job, group)
     return group
   }
 
@@ -301,16 +288,11 @@ export class Engine implements BookKeeper {
   }
 
   peerLabel(id: string): string {
-    const peer = this.runtime.peers().find((candidate) => candidate.id === id)
-    return peer === undefined ? id : `"${peer.profile.name}" (${id})`
+    return this.#names.peer(id)
   }
 
   taskName(job: JobId, no: number): string | null {
-    // Ten thousand tasks that failed with one input ask for one name.
-    if (this.#named?.job !== job || this.#named.no !== no) {
-      this.#named = { job, no, name: this.#findName(job, no) }
-    }
-    return this.#named.name
+    return this.#names.task(job, no)
   }
 
   openChunk(payload: ChunkPayload): Chunk<unknown> {
@@ -348,14 +330,7 @@ export class Engine implements BookKeeper {
     this.services.close()
     const books = [...this.#books.values()]
     this.#books.clear()
-    this.#open.clear()
     for (const book of books) book.close(cancelled(closedReason))
-  }
-
-  #findName(job: JobId, no: number): string | null {
-    const spec = this.runtime.tasksOf(job).find((candidate) => candidate.no === no)
-    if (spec === undefined) return null
-    return spec.options.name ?? this.#parts.operations.get(spec.operation)?.name ?? null
   }
 
   #handleOf(ref: HandleRef): unknown {
@@ -457,35 +432,6 @@ export class Engine implements BookKeeper {
 
   #dropIfIdle(book: JobBook, isSealed = false): void {
     if (book.isIdle && (isSealed || !this.#session.isOpen(book))) this.#books.delete(book.id)
-  }
-
-  /** Once per turn, however many notices came. */
-  #refreshSoon(job: JobId): void {
-    if (!this.#open.has(job) || this.#stale.has(job)) return
-    this.#stale.add(job)
-    queueMicrotask(() => {
-      this.#stale.delete(job)
-      this.#refresh(job, false)
-    })
-  }
-
-  /** Looks for tasks that were added to a job that is followed here. */
-  #refresh(job: JobId, isDropped: boolean): void {
-    const open = this.#open.get(job)
-    if (open === undefined) return
-    const nos = this.runtime.tasksOf(job).flatMap(({ no }) => (no < nestedBase ? [no] : []))
-    const isEnded = this.runtime.jobs().find(({ id }) => id === job)?.isEnded ?? false
-    const fresh = new Set<number>()
-    for (const group of open.groups) {
-      for (let no = group.progress.total; no < nos.length; no++) fresh.add(no)
-      group.grow(nos.length)
-      if (isDropped) group.abandon('its job was forgotten')
-      else if (isEnded) group.complete()
-    }
-    if (fresh.size > 0) this.runtime.watch([...fresh].map((no) => ({ job, no })))
-    if (!isEnded && !isDropped) return
-    open.loseInterest()
-    this.#open.delete(job)
   }
 }
 
