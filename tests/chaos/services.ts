@@ -51,6 +51,8 @@ const callersCount = 3
 /** Calls that one caller has under way on one service. */
 const pipelined = 4
 const meetMs = 30_000
+/** How long a host has been one when it ends: longer than the room needs to be ready for that. */
+const settledMs = 700
 /** Longest time until another host has answered. */
 const movedMs = 60_000
 
@@ -90,6 +92,7 @@ async function play(
     const host = await startHost(world, callers, fault, no)
     for (const load of loads) await load.moveTo(host.peer)
     world.log(`${fault}: ${host.name} hosts`)
+    await new Promise((resolve) => setTimeout(resolve, settledMs))
     const ended = end(fault, host)
     const waits = loads.map(async (load) => {
       recoveries.push({ fault, durability: load.durability, ms: await load.longestWait(host.peer) })

@@ -1,4 +1,4 @@
-import type { JobId, Unsubscribe, ViewEvent } from '@shoal/scheduler'
+import type { Clock, JobId, Unsubscribe, ViewEvent } from '@shoal/scheduler'
 import { allOf, asCompleted, waitForAll } from './collect.ts'
 import { Engine, type EngineParts } from './engine.ts'
 import { toJobInfo, toPeerInfo, toProcessorInfos } from './infos.ts'
@@ -57,6 +57,8 @@ export function openMesh(parts: MeshParts): Mesh {
 
 /** Longest wait for what runs here to end when this peer leaves, in milliseconds: others have to run the rest again. */
 const drainMs = 200
+/** Longest time for which what runs here waits for services to be handed over, in milliseconds. */
+const servicesFirstMs = 60
 /** A peer that leaves is gone after this, in milliseconds; what it ran has taken its part of it. */
 const leaveMs = 280
 /** Others need this long at least to hear the goodbye, in milliseconds. */
@@ -65,36 +67,35 @@ const farewellMinMs = 80
 /** What has not started goes back; what runs may end, so that nobody runs it again. */
 async function finishRunning({ runtime, lending, clock }: MeshParts): Promise<void> {
   void lending.lend(0)
-  await new Promise<void>((resolve) => {
-    const cancel = clock.setTimer(clock.now() + drainMs, resolve)
-    void runtime.drained().then(() => {
-      cancel()
-      resolve()
-    })
-  })
+  await atMost(clock, drainMs, runtime.drained())
 }
 
 async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub): Promise<void> {
-  const leavesAt = parts.clock.now() + leaveMs
+  const { runtime, clock } = parts
+  const leavesAt = clock.now() + leaveMs
   // Sealed first: whoever takes the work over must know that nothing will be added.
   engine.seal()
-  const handedOver = handOver(parts)
+  // A room that does not answer is not waited for.
+  const left = new Promise<void>((resolve) => runtime.services.leave(resolve))
+  const handedOver = atMost(clock, handOverMs, left)
   engine.close()
   events.stop()
+  // Callers wait for services, and ending workers takes the processor that handing over needs.
+  await atMost(clock, servicesFirstMs, handedOver)
   await Promise.all([finishRunning(parts), handedOver])
   // The runtime acts at the end of the turn; the room must still be there then.
-  await endOfTurn(parts.clock)
-  parts.runtime.close()
+  await endOfTurn(clock)
+  runtime.close()
   parts.services.closeAll()
-  await parts.leave(Math.max(farewellMinMs, leavesAt - parts.clock.now()))
+  await parts.leave(Math.max(farewellMinMs, leavesAt - clock.now()))
   await parts.host.close()
 }
 
-/** The services that live here move to others first; a room that does not answer is not waited for. */
-function handOver({ runtime, clock }: MeshParts): Promise<void> {
+/** Resolves with `promise`, or after `ms`. */
+function atMost(clock: Clock, ms: number, promise: Promise<void>): Promise<void> {
   return new Promise((resolve) => {
-    const cancel = clock.setTimer(clock.now() + handOverMs, resolve)
-    runtime.services.leave(() => {
+    const cancel = clock.setTimer(clock.now() + ms, resolve)
+    void promise.then(() => {
       cancel()
       resolve()
     })

@@ -12,6 +12,7 @@ import {
 import { afterEach, describe, expect, test } from 'vitest'
 import { serviceFrom } from '../code/index.ts'
 import { LivePayload, packValue, payloadValue } from '../values/index.ts'
+import { systemClock } from './clock.ts'
 import { createServiceSlots, type ServiceSlots } from './service-slots.ts'
 import { startNodeWorker } from './worker.node.ts'
 
@@ -28,6 +29,7 @@ function host(shapes: readonly unknown[], isFetched = false) {
   const records = new Map<OperationHash, OperationRecord>()
   for (const shape of shapes) records.set(serviceFrom(shape).record.hash, serviceFrom(shape).record)
   const events: ServiceNews[] = []
+  const timers = new Set<() => void>()
   let workers = 0
   let wake = (): void => {}
   const slots = createServiceSlots({
@@ -37,6 +39,13 @@ function host(shapes: readonly unknown[], isFetched = false) {
       return startNodeWorker()
     },
     resultForm: 'packed',
+    clock: {
+      ...systemClock,
+      setTimer: (_atMs, callback) => {
+        timers.add(callback)
+        return () => timers.delete(callback)
+      },
+    },
     operations: {
       add: () => {},
       get: (hash) => (isFetched ? null : (records.get(hash) ?? null)),
@@ -59,7 +68,13 @@ function host(shapes: readonly unknown[], isFetched = false) {
     }
     return events.shift() as ServiceNews
   }
-  return { slots, next, workers: () => workers }
+  const wait = (): void => {
+    for (const callback of timers) {
+      timers.delete(callback)
+      callback()
+    }
+  }
+  return { slots, next, workers: () => workers, wait }
 }
 
 function args(...values: unknown[]): Payload {
@@ -132,13 +147,19 @@ describe('createServiceSlots()', () => {
     ['that is known here', false],
     ['that has to be fetched', true],
   ])('[SC6] a service %s that was prepared finds its worker started', async (_, isFetched) => {
-    const { slots, next, workers } = host([Counter], isFetched)
+    const { slots, next, workers, wait } = host([Counter], isFetched)
     const specs = ['one', 'two', 'three'].map((name) => ({
       ...specOf(Counter, args(5)),
       id: name as ServiceId,
     }))
     const [one, two, three] = specs as [ServiceSpec, ServiceSpec, ServiceSpec]
-    for (const spec of [...specs, ...specs.slice(1)]) slots.prepare(spec, peer)
+    slots.prepare(one, peer)
+    wait()
+    slots.prepare(three, peer)
+    slots.prepare(two, peer)
+    expect(workers()).toBe(1)
+    wait()
+    for (const spec of specs.slice(1)) slots.prepare(spec, peer)
     expect(workers()).toBe(3)
     slots.unprepare(three.id)
     const opened: [ServiceSpec, number][] = [

@@ -24,6 +24,7 @@ import { systemClock } from './clock.ts'
 import { abortGraceMs, serviceSparesMax, servicesMax, serviceValueBytesMax } from './limits.ts'
 import type { ResultForm, WorkerNotice } from './protocol.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
+import { createSpares, type Spares } from './service-spares.ts'
 import type { WorkerHandle } from './worker-handle.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
@@ -81,8 +82,8 @@ export function createServiceSlots(options: ServiceSlotsOptions): ServiceSlots {
 class Slots implements ServiceSlots {
   readonly #options: ServiceSlotsOptions
   readonly #instances = new Map<number, Instance>()
-  /** A worker takes far longer to start than a service to open: here it waits, oldest first. */
-  readonly #spares = new Map<ServiceId, Instance>()
+  /** A worker takes far longer to start than a service to open. */
+  readonly #spares: Spares<Instance>
   /** What came from other peers, should the store not keep it. */
   readonly #fetched = new Map<OperationHash, OperationRecord>()
   /** Who had the code of a service when it was first heard of. */
@@ -96,6 +97,8 @@ class Slots implements ServiceSlots {
 
   constructor(options: ServiceSlotsOptions) {
     this.#options = options
+    const end = ({ slot }: Instance): void => slot.end({ type: 'replace' })
+    this.#spares = createSpares(options.clock ?? systemClock, serviceSparesMax, end)
   }
 
   onNews(listener: (news: readonly ServiceNews[]) => void): Unsubscribe {
@@ -112,23 +115,21 @@ class Slots implements ServiceSlots {
   prepare(spec: ServiceSpec, from: PeerId): void {
     const { id, operation } = spec
     this.#sources.set(operation, from)
-    if (this.#spares.has(id)) return
-    for (const oldest of this.#spares.keys()) {
-      if (this.#spares.size < serviceSparesMax) break
-      this.unprepare(oldest)
-    }
-    const spare = this.#start(spec)
-    this.#spares.set(id, spare)
-    const load = (): void => spare.slot.preload(operation)
+    // Whoever has the code may be gone by the time that it is needed.
+    const fetched = this.#operationOf(operation) === null ? this.#fetch(operation) : null
     // What fails now is tried again, and told, when the service is opened.
-    if (this.#operationOf(operation) === null) this.#fetch(operation).then(load, () => {})
-    else load()
+    fetched?.catch(() => {})
+    this.#spares.plan(id, () => {
+      const spare = this.#start(spec)
+      const load = (): void => spare.slot.preload(operation)
+      if (fetched === null) load()
+      else fetched.then(load, () => {})
+      return spare
+    })
   }
 
   unprepare(service: ServiceId): void {
-    const spare = this.#spares.get(service)
-    this.#spares.delete(service)
-    spare?.slot.end({ type: 'replace' })
+    this.#spares.drop(service)
   }
 
   open(number: number, spec: ServiceSpec, state: Payload | null): void {
@@ -137,8 +138,7 @@ class Slots implements ServiceSlots {
       this.#tell({ type: 'opened', instance: number, error: errorRecord('E_LIMIT', text) })
       return
     }
-    const instance = this.#spares.get(spec.id) ?? this.#start(spec)
-    this.#spares.delete(spec.id)
+    const instance = this.#spares.take(spec.id) ?? this.#start(spec)
     instance.number = number
     this.#instances.set(number, instance)
     const inputs = [{ index: 2, value: spec.args }]
@@ -175,7 +175,7 @@ class Slots implements ServiceSlots {
 
   closeAll(): void {
     for (const number of [...this.#instances.keys()]) this.close(number)
-    for (const service of [...this.#spares.keys()]) this.unprepare(service)
+    this.#spares.dropAll()
   }
 
   #start(spec: ServiceSpec): Instance {
@@ -289,7 +289,7 @@ class Slots implements ServiceSlots {
   }
 
   #died(instance: Instance, reason: string): void {
-    if (this.#spares.get(instance.spec.id) === instance) this.#spares.delete(instance.spec.id)
+    this.#spares.forget(instance)
     if (this.#instances.get(instance.number) !== instance) return
     this.#instances.delete(instance.number)
     const text = `Cannot go on with service "${instance.spec.id}" as its worker must live: current value is ${reason}`
