@@ -1,12 +1,13 @@
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { joinMesh, kernel, type Mesh, scope } from '@shoal/sdk'
+import { joinMesh, kernel, type Mesh, scope, withContext } from '@shoal/sdk'
 import { hostRoom, type RoomHost } from '@shoal/sdk/node'
 import type { Browser, Page } from 'playwright'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { auditPage } from './support/audit.ts'
 import { gpuFlags, launchBrowser, openPage } from './support/browser.ts'
 import { contribute, joinRoom, waitForPicture } from './support/demo-page.ts'
+import { startNodePeer } from './support/node-peer.ts'
 
 // A page that lends its GPU to a Node process and to the wall, over WebRTC.
 
@@ -98,6 +99,23 @@ test('[GP7] tasks and chunks among the bindings become their values at the GPU',
   }, 3)
   const failed = mesh.spawn(histogram, { values: failing })
   await expect(failed.fetch()).rejects.toMatchObject({ originTaskId: failing.id })
+})
+
+test('[TS11] a body on a Node peer spawns kernels, which run on the GPU of the page', async () => {
+  const node = await startNodePeer(room.contributorInvite, 'Node guest', 1)
+  try {
+    const onNode = scope.union(scope.peer(node.id), scope.kind('webgpu'))
+    const body = withContext(async (ctx, count: typeof histogram, parts: Uint32Array[]) => {
+      const chunk = await ctx.mesh.put(parts[0] as Uint32Array)
+      const all = await ctx.mesh.map(count, [{ values: chunk }, { values: parts[1] as Uint32Array }])
+      return { processor: ctx.processor, sums: all.map(({ bins }) => bins[3]) }
+    })
+    const parts = [Uint32Array.of(3, 3, 4), Uint32Array.of(3)]
+    const made = await mesh.with({ scope: onNode }).spawn(body, histogram, parts)
+    expect(made).toEqual({ processor: `${node.id}/worker/0`, sums: [2, 1] })
+  } finally {
+    await node.stop()
+  }
 })
 
 test('[GP3] big arguments and results of kernels travel like any others', async () => {

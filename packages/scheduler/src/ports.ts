@@ -5,7 +5,7 @@ import type { ErrorRecord } from './model/errors.ts'
 import type { JobId, OperationHash, PeerId, ProcessorId, TaskRef } from './model/ids.ts'
 import type { AttemptRef, Message, SpawnRequest } from './model/message.ts'
 import type { OperationRecord } from './model/operation.ts'
-import type { Payload } from './model/payload.ts'
+import type { PackedPayload, Payload } from './model/payload.ts'
 import type { ProcessorRecord } from './model/processor.ts'
 import type { ReplicatedRecord } from './model/records.ts'
 import type { ServiceId, ServiceNews, ServiceRun, ServiceSpec } from './model/service.ts'
@@ -177,6 +177,14 @@ export type BodyRequest =
       readonly chunk: ChunkPayload
       done(value: Payload | null, error: ErrorRecord | null): void
     }
+  /** A body puts a value on this peer; `done` is called once, with the chunk, which counts as a handle. */
+  | {
+      readonly type: 'put'
+      readonly value: PackedPayload
+      done(chunk: ChunkPayload | null, error: ErrorRecord | null): void
+    }
+  /** Lets go of what a body put. */
+  | { readonly type: 'release'; readonly chunk: ChunkId }
   | { readonly type: 'yield' | 'resume'; readonly callId: number }
 
 /** Carries the replicas' own messages between members that are in each other's view. */

@@ -1,8 +1,14 @@
 import { markContext } from './code/index.ts'
-import type { ContextBody, Spawnable, TaskArguments } from './operation.ts'
-import type { Task } from './types.ts'
+import type { ContextBody, Spawnable, TaskArgument, TaskArguments } from './operation.ts'
+import type { Chunk, ContextGroup, Task, TaskOptions } from './types.ts'
 
-/** What a running body can do with the mesh: spawn further tasks and wait for them. */
+/** Options of tasks that bodies spawn. */
+export type ContextOptions = Omit<TaskOptions, 'after' | 'signal'>
+
+/**
+ * What a running body can do with the mesh: spawn further tasks, kernels among them, and wait for them. They belong
+ * to the same job. An operation made elsewhere comes as an argument: `ctx.mesh.spawn(blur, { image })`.
+ */
 export interface ContextMesh {
   /**
    * Adds a task to the job of the running task. Awaiting it frees the processor meanwhile.
@@ -17,6 +23,28 @@ export interface ContextMesh {
     self: (context: TaskContext, ...args: A) => R,
     ...args: TaskArguments<A>
   ): Task<Awaited<R>>
+  /**
+   * Adds a task for each item to the job of the running task.
+   * @throws ShoalError `E_CODE` when the function cannot travel
+   */
+  map<T, R>(operation: Spawnable<[T], R>, items: Iterable<TaskArgument<T>>): ContextGroup<Awaited<R>>
+  /** The same for a body that spawns itself by its own name. */
+  map<T, R>(
+    self: (context: TaskContext, item: T) => R,
+    items: Iterable<TaskArgument<T>>,
+  ): ContextGroup<Awaited<R>>
+  /**
+   * Puts a value on the peer that runs the body, as a chunk: it is kept there until 60 seconds after the body's
+   * end, and for as long as somebody has a handle. Give handles back inside the body's value.
+   * @throws ShoalError `E_NOT_SERIALIZABLE`, `E_TOO_LARGE`; `E_QUOTA` there is no room
+   */
+  put<T>(value: T): Promise<Chunk<T>>
+  /**
+   * The same mesh with options for what is spawned through it. Without any a task has those of the running one. A
+   * scope reaches no peer that the running task could not have run on.
+   * @throws ShoalError `E_OPTION` unknown option or bad value
+   */
+  with(options: ContextOptions): ContextMesh
   /** The values of all tasks in order; rejects with the first failure. */
   all<const T extends readonly unknown[]>(tasks: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }>
 }

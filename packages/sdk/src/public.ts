@@ -1,6 +1,6 @@
 export type { Link, PeerRole, Scope, Transport } from '@shoal/scheduler'
 export type { Extent, ModuleText } from './code/index.ts'
-export { type ContextMesh, type TaskContext, withContext } from './context.ts'
+export { type ContextMesh, type ContextOptions, type TaskContext, withContext } from './context.ts'
 export {
   CancelledError,
   SchedulingError,
@@ -39,6 +39,7 @@ export type {
 export type {
   Chunk,
   Completed,
+  ContextGroup,
   GroupProgress,
   JobInfo,
   Lending,

@@ -170,17 +170,24 @@ export type Completed<T> =
       readonly peer: string | null
     }
 
-/** Many tasks of one operation. `await` gives all values in order; iterating gives records as they complete. */
-export interface TaskGroup<T> extends PromiseLike<T[]>, AsyncIterable<Completed<T>> {
-  readonly jobId: string
+/**
+ * Many tasks of one operation that a body spawned. `await` gives all values in order; iterating gives records as
+ * they complete, in which `peer` and `processor` are `null`.
+ */
+export interface ContextGroup<T> extends PromiseLike<T[]>, AsyncIterable<Completed<T>> {
   readonly progress: GroupProgress
   /** All values in order; rejects with the first failure. */
   fetch(): Promise<T[]>
   /** Resolves when all tasks have ended, well or not. */
   wait(): Promise<void>
+  cancel(reason?: string): void
+}
+
+/** Many tasks of one operation. `await` gives all values in order; iterating gives records as they complete. */
+export interface TaskGroup<T> extends ContextGroup<T> {
+  readonly jobId: string
   /** Called at most once per turn of the event loop. */
   on(event: 'progress', listener: (progress: GroupProgress) => void): () => void
-  cancel(reason?: string): void
   /**
    * Resolves when all tasks, and the outcomes known by now, outlive this peer: as {@link Task.durable}.
    * @throws ShoalError as {@link Task.durable}

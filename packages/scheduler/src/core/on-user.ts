@@ -2,6 +2,7 @@ import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type JobId, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
 import type { OutcomeRecord } from '../model/records.ts'
+import { intersection, peersOfScope } from '../model/scope.ts'
 import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
 import { cancelChildren, cancelTask } from './attempts.ts'
 import type { StepContext } from './context.ts'
@@ -242,12 +243,22 @@ function failSpawner(ctx: StepContext, task: TaskState, from: PeerId, error: Err
   })
 }
 
-/** Options reach every level: a task spawned without any is run under its parent's, but for the name. */
-function inherit(parent: TaskSpec, asked: TaskOptionsRecord): TaskOptionsRecord {
+/**
+ * Options reach every level: what a spawned task does not ask for is as its parent has it, but for the name. Where it
+ * may run it says itself, if it does, within the peers that its parent may run on.
+ */
+function inherit({ options: parent }: TaskSpec, asked: TaskOptionsRecord): TaskOptionsRecord {
   const { name, scope, priority, retryMax, retryBackoffMs, timeoutMs } = asked
   const hasNumbers = priority !== 0 || retryMax !== 0 || retryBackoffMs !== 0 || timeoutMs !== 0
-  if (hasNumbers || name !== null || scope.type !== 'default') return asked
-  return parent.options.name === null ? parent.options : { ...parent.options, name: null }
+  if (!hasNumbers && scope.type === 'default') return parent.name === name ? parent : { ...parent, name }
+  return {
+    name,
+    scope: scope.type === 'default' ? parent.scope : intersection([peersOfScope(parent.scope), scope]),
+    priority: priority || parent.priority,
+    retryMax: retryMax || parent.retryMax,
+    retryBackoffMs: retryBackoffMs || parent.retryBackoffMs,
+    timeoutMs: timeoutMs || parent.timeoutMs,
+  }
 }
 
 export function onSubmitted(ctx: StepContext, message: MessageOf<'submitted'>): void {

@@ -350,13 +350,16 @@ test('[PL3] bodies that wait for tasks of their own leave their credit to those'
   expect(state.processors.get(ids[0] as never)).toMatchObject({ waiting: 0, queuedMs: 0 })
 })
 
-test('[TS11] a task that a body spawns without options is run under those of its parent, but for the name', () => {
+test('[TS11] a task that a body spawns is run under the options of its parent, but for the name and its own', () => {
   const { state, feed } = world()
-  const options = { name: 'parent', priority: 3, retryMax: 2 }
+  const scope = { type: 'peer', peer: me } as const
+  const options = { name: 'parent', priority: 3, retryMax: 2, scope }
   feed({ type: 'tasks-submitted', job, name: 'j', specs: [spec(0, noNeeds, options)] })
   const attempt = state.executor.calls.get(callIdOf(state, 0))?.call.attempt as number
   const request = { operation, args: value(0), needs: noNeeds }
-  const own = { ...defaultTaskOptions, priority: 9 }
+  const gpus = { type: 'kind', kind: 'webgpu' } as const
+  const own = { ...defaultTaskOptions, name: 'own', priority: 9 }
+  const elsewhere = { ...defaultTaskOptions, timeoutMs: 5, scope: gpus }
   feed({
     type: 'children-spawned',
     job,
@@ -364,11 +367,18 @@ test('[TS11] a task that a body spawns without options is run under those of its
     requests: [
       { ...request, seq: 0, options: { ...defaultTaskOptions } },
       { ...request, seq: 1, options: own },
+      { ...request, seq: 2, options: elsewhere },
     ],
   })
-  const child = findTask(state, { job, no: nestedBase })
-  expect(child?.spec.options).toMatchObject({ name: null, priority: 3, retryMax: 2 })
-  expect(findTask(state, { job, no: nestedBase + 1 })?.spec.options).toEqual(own)
+  const optionsOf = (seq: number) => findTask(state, { job, no: nestedBase + seq })?.spec.options
+  expect(optionsOf(0)).toMatchObject({ name: null, priority: 3, retryMax: 2, scope })
+  expect(optionsOf(1)).toEqual({ ...own, retryMax: 2, scope })
+  // Within the peers of its parent.
+  expect(optionsOf(2)).toMatchObject({
+    priority: 3,
+    timeoutMs: 5,
+    scope: { type: 'intersect', scopes: [scope, gpus] },
+  })
 })
 
 test('[CL1] the result of an attempt that was taken back is refused and acknowledged', () => {

@@ -34,6 +34,40 @@ export function matchesScope(scope: Scope, processor: ProcessorRecord): boolean 
   }
 }
 
+/** The peers that a scope reaches, whatever kinds of processors it names on them. */
+export function peersOfScope(scope: Scope): Scope {
+  switch (scope.type) {
+    case 'default':
+    case 'any':
+    case 'kind':
+      return anywhere
+    case 'peer':
+      return scope
+    case 'processor':
+      return { type: 'peer', peer: peerOfProcessor(scope.processor) }
+    case 'union': {
+      const parts = scope.scopes.map(peersOfScope)
+      return parts.includes(anywhere) ? anywhere : { type: 'union', scopes: parts }
+    }
+    case 'intersect':
+      return intersection(scope.scopes.map(peersOfScope))
+  }
+}
+
+/** Where all of these allow it, each named once. */
+export function intersection(scopes: readonly Scope[]): Scope {
+  const parts = new Map<string, Scope>()
+  for (const scope of scopes) {
+    for (const part of scope.type === 'intersect' ? scope.scopes : [scope])
+      if (part.type !== 'any') parts.set(scopeKey(part), part)
+  }
+  const [first, ...rest] = parts.values()
+  if (first === undefined) return anywhere
+  return rest.length === 0 ? first : { type: 'intersect', scopes: [first, ...rest] }
+}
+
+const anywhere: Scope = Object.freeze({ type: 'any' })
+
 /** A text that is equal for equal scopes: the key of a queue, and what messages show. */
 export function scopeKey(scope: Scope): string {
   switch (scope.type) {

@@ -3,13 +3,12 @@ import type { CallEnded, Event } from '../core/events.ts'
 import { outcomeAt, specsOf } from '../core/slices.ts'
 import { createState, findTask, type SchedulerState, tasksOf, wakeAtOf } from '../core/state.ts'
 import { step } from '../core/step.ts'
-import { ChunkPayload } from '../model/chunk.ts'
-import { type ErrorRecord, errorRecord } from '../model/errors.ts'
-import { type JobId, type PeerId, parseTaskId, type TaskRef, taskIdOf } from '../model/ids.ts'
-import { PackedPayload, type Payload, type RangeValues } from '../model/payload.ts'
+import { type JobId, type PeerId, parseTaskId, type TaskRef } from '../model/ids.ts'
+import type { RangeValues } from '../model/payload.ts'
 import type { Outcome } from '../model/task.ts'
-import type { BodyRequest, Unsubscribe } from '../ports.ts'
-import { type ChunkDesk, createChunkDesk, recordOf } from './chunks.ts'
+import type { Unsubscribe } from '../ports.ts'
+import { type BodyDesk, createBodyDesk } from './bodies.ts'
+import { type ChunkDesk, createChunkDesk } from './chunks.ts'
 import { createServiceDesk, type ServiceDesk } from './services.ts'
 import type { JobView, PeerView, Runtime, RuntimeOptions, TaskStatus } from './types.ts'
 
@@ -24,8 +23,7 @@ interface Loop {
   readonly state: SchedulerState
   readonly step: typeof step
   readonly queue: Event[]
-  /** Tasks that bodies on this peer wait for. */
-  readonly bodyWatches: Map<string, number>
+  readonly bodies: BodyDesk
   readonly settledListeners: Set<SettledListener>
   readonly noticeListeners: Set<(notice: Notice) => void>
   readonly peerListeners: Set<() => void>
@@ -59,7 +57,11 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     chunkDesk: openChunkDesk(options, state, (event) => enqueue(loop, event)),
     step: options.step ?? step,
     queue: [],
-    bodyWatches: new Map(),
+    bodies: createBodyDesk({
+      ...options,
+      chunks: () => loop.chunkDesk?.chunks ?? null,
+      enqueue: (event) => enqueue(loop, event),
+    }),
     settledListeners: new Set(),
     noticeListeners: new Set(),
     peerListeners: new Set(),
@@ -132,7 +134,7 @@ function connectPorts(loop: Loop): Unsubscribe[] {
     host.onProcessors((processors) =>
       enqueue(loop, { type: 'processors-changed', at: clock.now(), processors }),
     ),
-    host.onBody((request) => onBody(loop, request)),
+    host.onBody(loop.bodies.ask),
   ]
   if (serviceHost !== undefined) {
     unsubscribes.push(
@@ -174,51 +176,6 @@ function onEnded(loop: Loop, ended: readonly CallEnded[]): void {
     enqueue(loop, { type: 'calls-ended', at: loop.options.clock.now(), ended: all })
   if (kept instanceof Promise) void kept.then(tell)
   else tell(kept)
-}
-
-/** A body wants the bytes behind a handle. */
-function fetchForBody(loop: Loop, { chunk, done }: Extract<BodyRequest, { readonly type: 'chunk' }>): void {
-  if (loop.chunkDesk === null) {
-    done(null, errorRecord('E_CHUNK_REF', `Cannot get chunk "${chunk.ref.id}" as this peer keeps no chunks`))
-    return
-  }
-  loop.chunkDesk.chunks.fetch(chunk).then(
-    (bytes) => done(new PackedPayload(bytes), null),
-    (error) => done(null, recordOf(error)),
-  )
-}
-
-function onBody(loop: Loop, request: BodyRequest): void {
-  const at = loop.options.clock.now()
-  switch (request.type) {
-    case 'spawn':
-      enqueue(loop, { ...request, type: 'children-spawned', at })
-      return
-    case 'watch':
-      for (const ref of request.refs) {
-        const key = taskIdOf(ref)
-        loop.bodyWatches.set(key, (loop.bodyWatches.get(key) ?? 0) + 1)
-      }
-      enqueue(loop, { type: 'tasks-watched', at, refs: request.refs })
-      return
-    case 'cancel':
-      enqueue(loop, {
-        type: 'tasks-cancelled',
-        at,
-        job: request.ref.job,
-        nos: [request.ref.no],
-        reason: request.reason,
-      })
-      return
-    case 'chunk':
-      fetchForBody(loop, request)
-      return
-    case 'yield':
-      enqueue(loop, { type: 'body-yielded', at, callId: request.callId })
-      return
-    case 'resume':
-      enqueue(loop, { type: 'body-resumed', at, callId: request.callId })
-  }
 }
 
 /** Takes an event; the loop runs at the end of the turn, so that a burst is one pass. */
@@ -357,29 +314,12 @@ function perform(loop: Loop, effect: Effect): void {
 
 function settle(loop: Loop, ref: TaskRef, outcome: Outcome): void {
   for (const listener of loop.settledListeners) listener.one(ref, outcome)
-  tellBodies(loop, ref, outcome)
+  loop.bodies.settled(ref, outcome)
 }
 
 function settleSlice(loop: Loop, ref: TaskRef, count: number, outcome: Outcome): void {
   for (const listener of loop.settledListeners) listener.slice(ref, count, outcome)
-  if (loop.bodyWatches.size > 0) eachOf(ref, count, outcome, (one, ended) => tellBodies(loop, one, ended))
-}
-
-function tellBodies(loop: Loop, ref: TaskRef, outcome: Outcome): void {
-  if (loop.bodyWatches.size === 0) return
-  if (!loop.bodyWatches.delete(taskIdOf(ref))) return
-  const { host } = loop.options
-  if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) {
-    host.taskSettled(ref, outcome)
-    return
-  }
-  const chunk = outcome.value
-  const done = (value: Payload | null, error: ErrorRecord | null): void => {
-    if (value !== null) host.taskSettled(ref, { ...outcome, value })
-    else if (error !== null)
-      host.taskSettled(ref, { status: 'failed', error, origin: ref, attempts: 1, peer: null })
-  }
-  fetchForBody(loop, { type: 'chunk', chunk, done })
+  if (loop.bodies.isWatching) eachOf(ref, count, outcome, loop.bodies.settled)
 }
 
 /** Takes the tasks of a slice one by one. */

@@ -4,16 +4,19 @@ import {
   type Need,
   noNeeds,
   type OperationRecord,
+  readChunkReference,
   ShoalError,
   type TaskRef,
   taskIdOf,
 } from '@shoal/scheduler'
-import { markContext, operationFrom } from '../code/index.ts'
+import { markContext } from '../code/index.ts'
 import type { TaskContext } from '../context.ts'
 import { CancelledError } from '../errors.ts'
+import { openFields } from '../kernel-arguments.ts'
 import { serviceProxy } from '../service-call.ts'
-import { errorFromRecord, errorToRecord, type HandleCodec, unpackValue } from '../values/index.ts'
+import { errorFromRecord, errorToRecord, type HandleCodec, packValue, unpackValue } from '../values/index.ts'
 import { BodyChunk } from './body-chunk.ts'
+import { type BodyOperation, createBodyMesh } from './body-mesh.ts'
 import { BodyServiceCall } from './body-service.ts'
 import { BodyTask, type TaskHolder, Unnumbered } from './body-task.ts'
 import type { CallExtra, FromWorker, WireAnswer, WireOutcome, WireSpawn, WireValue } from './protocol.ts'
@@ -83,9 +86,7 @@ export class BodyContext implements TaskHolder {
         }
         const service = this.#services.get(handle)
         if (service !== undefined) return { service }
-        const { ref } = handle as BodyTask
-        if (ref === null) throw new Unnumbered(handle as BodyTask)
-        return ref
+        return (handle as BodyTask).requireRef()
       },
       fromRef: (ref) => {
         if (ref instanceof ChunkPayload) return new BodyChunk(ref, (chunk) => this.fetchChunk(chunk))
@@ -99,10 +100,10 @@ export class BodyContext implements TaskHolder {
     const { job, no, attempt } = this.#requireExtra()
     const taskId = taskIdOf({ job, no })
     const context = {
-      mesh: {
-        spawn: (operation: unknown, ...args: unknown[]) => this.#spawn(operation, args),
-        all: (tasks: readonly unknown[]) => Promise.all(tasks),
-      },
+      mesh: createBodyMesh({
+        spawn: (operation, args) => this.#spawn(operation, args),
+        put: (value) => this.#put(value),
+      }),
       signal: this.#abort.signal,
       progress: (fraction: number) => this.#progress(fraction),
       idempotencyKey: taskId,
@@ -151,15 +152,37 @@ export class BodyContext implements TaskHolder {
 
   /** The value behind a handle; others may run meanwhile. */
   async fetchChunk(chunk: ChunkPayload): Promise<unknown> {
-    const key = this.#nextChunkAsk++
-    this.#link.post({ type: 'chunk', callId: this.callId, key, chunk: chunk.pack() })
-    const came = new Promise<Uint8Array>((resolve, reject) => this.#chunkAsks.set(key, { resolve, reject }))
     this.wait(true)
     try {
-      return unpackValue(await Promise.race([came, this.stopped]), this.codec)
+      return unpackValue(await this.#askForChunk('chunk', chunk.pack()), this.codec)
     } finally {
       this.wait(false)
     }
+  }
+
+  async #put(value: unknown): Promise<BodyChunk> {
+    this.#requireExtra()
+    const reference = await this.#askForChunk('put', await this.#packed(value))
+    return new BodyChunk(readChunkReference(reference), (chunk) => this.fetchChunk(chunk))
+  }
+
+  /** Packs a value as soon as all tasks that it names have numbers. */
+  async #packed(value: unknown): Promise<Uint8Array> {
+    for (;;) {
+      try {
+        return packValue(value, this.codec)
+      } catch (error) {
+        if (!(error instanceof Unnumbered)) throw error
+        await error.task.numbered
+      }
+    }
+  }
+
+  #askForChunk(type: 'chunk' | 'put', bytes: Uint8Array): Promise<Uint8Array> {
+    const key = this.#nextChunkAsk++
+    const came = new Promise<Uint8Array>((resolve, reject) => this.#chunkAsks.set(key, { resolve, reject }))
+    this.#link.post({ type, callId: this.callId, key, bytes })
+    return Promise.race([came, this.stopped])
   }
 
   chunkCame(key: number, value: Uint8Array | null, error: ErrorRecord | null): void {
@@ -206,25 +229,28 @@ export class BodyContext implements TaskHolder {
     }
   }
 
-  #spawn(operation: unknown, args: unknown[]): BodyTask {
-    const record = operationOf(operation)
+  #spawn(operation: BodyOperation, args: readonly unknown[]): BodyTask {
     const task = new BodyTask(this, null)
     const seq = this.#nextSeq++
     this.#children.set(seq, task)
-    this.#prepare(seq, record, args)
+    this.#prepare(seq, task, operation, args)
     return task
   }
 
   /** Puts the request into the outbox as soon as all tasks that it names have numbers. */
-  #prepare(seq: number, record: OperationRecord, args: unknown[]): void {
+  #prepare(seq: number, task: BodyTask, operation: BodyOperation, args: readonly unknown[]): void {
+    const { record } = operation
     let request: WireSpawn
     try {
-      request = this.#request(seq, record, args)
+      request = this.#request(seq, operation, args)
     } catch (error) {
-      if (!(error instanceof Unnumbered)) throw error
+      if (!(error instanceof Unnumbered)) {
+        task.refuse(error)
+        return
+      }
       const retry: Promise<void> = error.task.numbered.then(() => {
         this.#deferred.delete(retry)
-        this.#prepare(seq, record, args)
+        this.#prepare(seq, task, operation, args)
       })
       this.#deferred.add(retry)
       return
@@ -234,23 +260,23 @@ export class BodyContext implements TaskHolder {
     this.#outbox.push(request)
   }
 
-  #request(seq: number, record: OperationRecord, args: unknown[]): WireSpawn {
+  #request(seq: number, { record, options }: BodyOperation, given: readonly unknown[]): WireSpawn {
     let needs: Need[] | null = null
     const chunks: { index: number; chunk: Uint8Array }[] = []
-    const plain = args.map((arg, index) => {
+    const plain = openFields(record, given, isWaiting).map((arg, index) => {
       if (arg instanceof BodyChunk) {
         chunks.push({ index, chunk: arg.payload.pack() })
         return undefined
       }
       if (!(arg instanceof BodyTask)) return arg
       needs ??= []
-      needs.push({ index, task: this.codec.toRef(arg) as TaskRef })
+      needs.push({ index, task: arg.requireRef() })
       return undefined
     })
     this.#nested = []
     const wire: WireValue = toWireValue(plain, this.codec)
     for (const chunk of this.#nested) chunks.push({ index: -1, chunk: chunk.pack() })
-    return { seq, operation: record.hash, args: wire, needs: needs ?? noNeeds, chunks }
+    return { seq, operation: record.hash, args: wire, needs: needs ?? noNeeds, chunks, options }
   }
 
   #flush(): void {
@@ -283,11 +309,7 @@ interface ChunkAsk {
   reject(error: unknown): void
 }
 
-/** What a body may spawn: functions, marked bodies, and operations that came as arguments. */
-function operationOf(operation: unknown): OperationRecord {
-  if (typeof operation === 'object' && operation !== null && 'record' in operation) {
-    const { record } = operation as { record: OperationRecord }
-    return operationFrom({ source: record.source, export: record.exportName }, { name: record.name })
-  }
-  return operationFrom(operation)
+/** A task or a chunk: as an argument it becomes its value. */
+function isWaiting(arg: unknown): boolean {
+  return arg instanceof BodyTask || arg instanceof BodyChunk
 }

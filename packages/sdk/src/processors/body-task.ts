@@ -36,6 +36,7 @@ export class BodyTask implements Task<unknown> {
   #settle: () => void = () => {}
   readonly #settled: Promise<void>
   #cancelReason: string | null = null
+  #fault: { readonly error: unknown } | null = null
 
   constructor(holder: TaskHolder, ref: TaskRef | null) {
     this.#holder = holder
@@ -61,7 +62,7 @@ export class BodyTask implements Task<unknown> {
   }
 
   get status(): TaskStatus {
-    return this.#outcome?.status ?? 'unknown'
+    return this.#fault === null ? (this.#outcome?.status ?? 'unknown') : 'failed'
   }
 
   accept(ref: TaskRef): void {
@@ -70,6 +71,20 @@ export class BodyTask implements Task<unknown> {
     this.#number()
     if (this.#isWatched) this.#holder.watch(this)
     if (this.#cancelReason !== null) this.#holder.cancel(ref, this.#cancelReason)
+  }
+
+  /** It cannot be asked for: whoever waits for it, or names it, is told why. */
+  refuse(fault: unknown): void {
+    this.#fault = { error: fault }
+    this.#number()
+    this.#settle()
+  }
+
+  /** @throws whatever keeps it from being asked for; {@link Unnumbered} */
+  requireRef(): TaskRef {
+    if (this.#fault !== null) throw this.#fault.error
+    if (this.#ref === null) throw new Unnumbered(this)
+    return this.#ref
   }
 
   settle(outcome: WireOutcome): void {
@@ -92,7 +107,7 @@ export class BodyTask implements Task<unknown> {
   }
 
   async wait(): Promise<void> {
-    if (this.#outcome !== null) return
+    if (this.isReady()) return
     if (!this.#isWatched) {
       this.#isWatched = true
       if (this.#ref !== null) this.#holder.watch(this)
@@ -106,7 +121,7 @@ export class BodyTask implements Task<unknown> {
   }
 
   isReady(): boolean {
-    return this.#outcome !== null
+    return this.#outcome !== null || this.#fault !== null
   }
 
   /** Its job's owner keeps it, and the body runs again when it is lost: there is nothing to wait for here. */
@@ -130,6 +145,7 @@ export class BodyTask implements Task<unknown> {
   }
 
   #value(): unknown {
+    if (this.#fault !== null) throw this.#fault.error
     const outcome = this.#outcome as WireOutcome
     if (outcome.status === 'done') return this.#holder.read(outcome.value)
     const ref = this.#ref as TaskRef

@@ -1,3 +1,4 @@
+import type { TaskRef } from '@shoal/scheduler'
 import type { BodyCall } from './body-context.ts'
 import type { BodyTask } from './body-task.ts'
 import type { WireAnswer, WireOutcome, WorkerNotice } from './protocol.ts'
@@ -6,6 +7,8 @@ import type { WireAnswer, WireOutcome, WorkerNotice } from './protocol.ts'
 export class BodyWaits {
   readonly #post: (notice: WorkerNotice) => void
   readonly #watchers = new Map<string, Set<BodyTask>>()
+  /** A body may wait for many at once. */
+  readonly #asked: TaskRef[] = []
   readonly #serviceCalls = new Map<number, (answer: WireAnswer) => void>()
   #serviceCallsMade = 0
 
@@ -20,8 +23,13 @@ export class BodyWaits {
     if (watchers !== undefined) watchers.add(task)
     else {
       this.#watchers.set(task.id, new Set([task]))
-      this.#post({ type: 'watch', refs: [ref] })
+      if (this.#asked.length === 0) queueMicrotask(() => this.#ask())
+      this.#asked.push(ref)
     }
+  }
+
+  #ask(): void {
+    this.#post({ type: 'watch', refs: this.#asked.splice(0) })
   }
 
   settled(taskId: string, outcome: WireOutcome): void {

@@ -30,6 +30,8 @@ export const serviceSparesMax = 2
 export const serviceArgsBytesMax: number = 64 * 1024
 /** Packed arguments or answer of one call, or state of one service, in bytes: they travel as one message. */
 export const serviceValueBytesMax: number = 32 * 1024 * 1024
+/** How long what a body put is kept after its end, for those to whom it gave a handle. */
+export const putKeptMs = 60_000
 /** Calls handed to a GPU: one that runs, one whose data is on its way. */
 export const gpuCallsMax = 2
 /** Longest run of a kernel without a `timeoutMs`: nothing else can stop one that never ends. */

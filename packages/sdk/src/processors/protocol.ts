@@ -1,4 +1,12 @@
-import type { ErrorRecord, JobId, Need, OperationHash, OperationRecord, TaskRef } from '@shoal/scheduler'
+import type {
+  ErrorRecord,
+  JobId,
+  Need,
+  OperationHash,
+  OperationRecord,
+  TaskOptionsRecord,
+  TaskRef,
+} from '@shoal/scheduler'
 import type { Apart, Row } from '../values/index.ts'
 import type { PackedRow } from './packed-row.ts'
 
@@ -167,7 +175,7 @@ export type ToWorker =
       readonly type: 'chunk'
       readonly callId: number
       readonly key: number
-      /** Packed; `null`: there is an error. */
+      /** Packed, or the packed reference of what was put; `null`: there is an error. */
       readonly value: Uint8Array | null
       readonly error: ErrorRecord | null
     }
@@ -196,6 +204,7 @@ export interface WireSpawn {
   readonly needs: readonly Need[]
   /** Chunks among the arguments, as packed references. */
   readonly chunks: readonly { readonly index: number; readonly chunk: Uint8Array }[]
+  readonly options: TaskOptionsRecord
 }
 
 /** Everything but results. */
@@ -214,12 +223,12 @@ export type WorkerNotice =
       readonly operations: readonly OperationRecord[]
     }
   | { readonly type: 'watch'; readonly refs: readonly TaskRef[] }
-  /** The body wants the value of a chunk: its packed reference. */
+  /** The body wants the value of a chunk: its packed reference. Or it puts a packed value, and wants the reference. */
   | {
-      readonly type: 'chunk'
+      readonly type: 'chunk' | 'put'
       readonly callId: number
       readonly key: number
-      readonly chunk: Uint8Array
+      readonly bytes: Uint8Array
     }
   | { readonly type: 'cancel'; readonly ref: TaskRef; readonly reason: string }
   | { readonly type: 'yield' | 'resume'; readonly callId: number }

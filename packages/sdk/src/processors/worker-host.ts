@@ -3,21 +3,17 @@ import {
   type BodyRequest,
   type Call,
   type CallEnded,
-  type ChunkNeed,
   type Clock,
-  defaultTaskOptions,
   type ErrorRecord,
   type JobId,
   type OperationHash,
   type OperationRecord,
   type OperationStore,
-  type Payload,
   type PeerId,
   type ProcessorHost,
   type ProcessorId,
   type ProcessorRecord,
   processorId,
-  readChunkReference,
   ShoalError,
   type Unsubscribe,
 } from '@shoal/scheduler'
@@ -25,14 +21,15 @@ import { atTurnEnd } from '../microtask.ts'
 import type { Lending } from '../types.ts'
 import { errorToRecord } from '../values/index.ts'
 import { failedCall } from './call-ends.ts'
+import { type ChunkRelay, createChunkRelay } from './chunk-relay.ts'
 import { systemClock } from './clock.ts'
 import { abortGraceMs, calibrateAfterMs, workersMax } from './limits.ts'
 import { OutcomeRelay } from './outcome-relay.ts'
 import { cancelled, refused } from './pending-calls.ts'
-import type { ResultForm, WireSpawn, WorkerNotice } from './protocol.ts'
+import type { ResultForm, WorkerNotice } from './protocol.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
-import { wireToPayload } from './wire-value.ts'
+import { requestOf } from './spawn-request.ts'
 import type { WorkerHandle } from './worker-handle.ts'
 import { WorkerSlot } from './worker-slot.ts'
 
@@ -92,8 +89,10 @@ class Host implements WorkerHost {
   /** What came from other peers, should the store not keep it. */
   readonly #fetched = new Map<OperationHash, OperationRecord>()
   readonly #spawners = new Map<string, { readonly slot: WorkerSlot; readonly callId: number }>()
-  readonly #spawnerKeys = new Map<number, string>()
+  /** Calls whose bodies spawned, by what, or put something. */
+  readonly #askers = new Map<number, string | null>()
   readonly #relay = new OutcomeRelay()
+  readonly #chunks: ChunkRelay
   #callService: CallService | null = null
   readonly #endedListeners = new Set<(ended: readonly CallEnded[]) => void>()
   readonly #processorsListeners = new Set<(processors: readonly ProcessorRecord[]) => void>()
@@ -111,6 +110,7 @@ class Host implements WorkerHost {
   constructor(options: WorkerHostOptions) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
+    this.#chunks = createChunkRelay(this.#clock, (request) => this.#body(request))
     this.#staff(options.count)
   }
 
@@ -215,6 +215,7 @@ class Host implements WorkerHost {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#chunks.close()
     for (const slot of this.#retiring) slot.end({ type: 'replace' })
     for (const seat of this.#seats.values()) seat.close()
     this.#seats.clear()
@@ -318,7 +319,10 @@ class Host implements WorkerHost {
         break
       }
       case 'chunk':
-        this.#onChunk(slot, message)
+      case 'put':
+        if (message.type === 'put' && !this.#askers.has(message.callId))
+          this.#askers.set(message.callId, null)
+        this.#chunks.ask(slot, message)
         break
       case 'cancel':
       case 'yield':
@@ -344,24 +348,9 @@ class Host implements WorkerHost {
     const parent = { no, attempt }
     const key = attemptKey(job, parent)
     this.#spawners.set(key, { slot, callId })
-    this.#spawnerKeys.set(callId, key)
+    this.#askers.set(callId, key)
     for (const operation of message.operations) this.#options.operations.add(operation)
-    const requests = message.requests.map(({ seq, operation, args, needs, chunks }) => ({
-      seq,
-      operation,
-      args: wireToPayload(args),
-      needs,
-      ...chunksOf(chunks),
-      options: defaultTaskOptions,
-    }))
-    this.#body({ type: 'spawn', job, parent, requests })
-  }
-
-  #onChunk(slot: WorkerSlot, message: Extract<WorkerNotice, { readonly type: 'chunk' }>): void {
-    const { callId, key } = message
-    const done = (value: Payload | null, error: ErrorRecord | null): void =>
-      slot.post({ type: 'chunk', callId, key, value: value?.pack() ?? null, error })
-    this.#body({ type: 'chunk', chunk: readChunkReference(message.chunk), done })
+    this.#body({ type: 'spawn', job, parent, requests: message.requests.map(requestOf) })
   }
 
   #forgetSlot(slot: WorkerSlot): void {
@@ -386,7 +375,7 @@ class Host implements WorkerHost {
       atTurnEnd(() => this.#flush())
       this.#ended = ended
     } else this.#ended = [...this.#ended, ...ended]
-    if (this.#spawnerKeys.size > 0) for (const { callId } of ended) this.#forgetSpawner(callId)
+    if (this.#askers.size > 0) for (const { callId } of ended) this.#forgetAsker(callId)
   }
 
   /** What a message brought is told at once, unless something that ended before is still to be told. */
@@ -395,15 +384,16 @@ class Host implements WorkerHost {
       this.#end(ended)
       return
     }
-    if (this.#spawnerKeys.size > 0) for (const { callId } of ended) this.#forgetSpawner(callId)
+    if (this.#askers.size > 0) for (const { callId } of ended) this.#forgetAsker(callId)
     for (const listener of this.#endedListeners) listener(ended)
   }
 
-  #forgetSpawner(callId: number): void {
-    const key = this.#spawnerKeys.get(callId)
+  #forgetAsker(callId: number): void {
+    const key = this.#askers.get(callId)
     if (key === undefined) return
-    this.#spawnerKeys.delete(callId)
-    this.#spawners.delete(key)
+    this.#askers.delete(callId)
+    if (key !== null) this.#spawners.delete(key)
+    this.#chunks.ended(callId)
   }
 
   #flush(): void {
@@ -412,11 +402,6 @@ class Host implements WorkerHost {
     this.#ended = []
     for (const listener of this.#endedListeners) listener(ended)
   }
-}
-
-function chunksOf(list: WireSpawn['chunks']): { readonly chunks?: readonly ChunkNeed[] } {
-  if (list.length === 0) return {}
-  return { chunks: list.map(({ index, chunk }) => ({ index, chunk: readChunkReference(chunk) })) }
 }
 
 function subscribe<L>(listeners: Set<L>, listener: L): Unsubscribe {
