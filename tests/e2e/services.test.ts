@@ -5,7 +5,7 @@ import { useRoom } from './support/test-room.ts'
 
 // Services between peers in processes of their own, and in pages, over WebRTC.
 
-const { member, node } = useRoom()
+const { member, node, contributorInvite } = useRoom()
 
 /** Resolves when `mesh` sees all these. */
 function whenSeen(mesh: Mesh, ids: readonly string[]): Promise<void> {
@@ -86,6 +86,38 @@ describe('a service on another peer', () => {
       return (await handle.add(1)) * 100
     }, counter)
     expect(await task).toBe(200)
+  })
+
+  test('a handle works in the body of a task on a peer that only lends processors', async () => {
+    const lender = await node('guest', 1, contributorInvite())
+    const mesh = await member('submitter')
+    await whenSeen(mesh, [lender.id])
+    const counter = await mesh.service(Counter, [0])
+    const guest = mesh.with({ peer: lender.id })
+    const add = async (handle: Service<Counter>): Promise<number> => {
+      await handle.add(1)
+      return handle.add(1)
+    }
+    expect(await guest.spawn(add, counter)).toBe(2)
+    const boxed = await guest.spawn(
+      async (box: { handle: Service<Counter> }) => [await box.handle.add(1), box],
+      {
+        handle: counter,
+      },
+    )
+    expect(boxed).toEqual([3, { handle: counter }])
+  })
+
+  test('[SV13] is found by its name as soon as who made it says so', async () => {
+    const [maker, finder] = await Promise.all([member('maker'), member('finder')])
+    await Promise.all([whenSeen(maker, [finder.self]), whenSeen(finder, [maker.self])])
+    for (let no = 0; no < 10; no++) {
+      const made = await maker.service(Counter, [no], { name: `counter ${no}` })
+      // Without the patience of a peer that has just joined.
+      const found = await finder.services.lookup<Counter>(`counter ${no}`, { timeoutMs: 2_000 })
+      expect(found.$.id).toBe(made.$.id)
+      expect(await found.add(1)).toBe(no + 1)
+    }
   })
 
   test('without durability it begins again, and calls under way say so', async () => {

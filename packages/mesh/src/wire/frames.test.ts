@@ -11,6 +11,7 @@ import { decodeFrame, encodeFrame, frameTypes } from './frames.ts'
 import { writeMessage } from './messages.ts'
 import { createPipe } from './pipe.ts'
 import { createIncoming, createSession, type SessionHandlers } from './session.ts'
+import { serviceMessages } from './testing/messages.ts'
 
 const job = 'job-1' as JobId
 const good: Message = { type: 'adopt', job, epoch: 3 }
@@ -253,6 +254,17 @@ describe('[WP1] [WP2] a session refuses bad frames, tells the sender, and takes 
       expect(bench.codes).toEqual(['E_FORBIDDEN'])
       expect(bench.messages).toEqual([])
     }
+  })
+
+  test('[SC5] of services a contributor may call, and ask who hosts', async () => {
+    const allowed: string[] = []
+    for (const message of serviceMessages) {
+      const bench = createBench('contributor')
+      await bench.frame(frameTypes.messages, messagesBody(writeMessage(message)))
+      expect(bench.messages.length + bench.codes.length).toBe(1)
+      if (bench.messages.length === 1) allowed.push(message.body.type)
+    }
+    expect(allowed).toEqual(['call', 'unknown'])
   })
 
   test('refusals that are answered with refusals do not go round in circles', async () => {

@@ -399,9 +399,10 @@ function createOutgoing(options: SessionOptions): {
   }
 }
 
-/** A contributor's bodies may call services; it never hosts, votes or keeps copies. */
+/** A contributor's bodies may call services, and it asks where they are; it never hosts, votes or keeps copies. */
 function mayContributorSay(message: Message): boolean {
-  return contributorTypes.has(message.type) && (message.type !== 'service' || message.body.type === 'call')
+  if (message.type !== 'service') return contributorTypes.has(message.type)
+  return message.body.type === 'call' || message.body.type === 'unknown'
 }
 
 function forbidden(what: string, remote: Remote): ShoalError {
