@@ -27,6 +27,7 @@ export {
 } from './operation.ts'
 export { type ScopeBuilders, scope } from './scope.ts'
 export type {
+  LookupOptions,
   Service,
   ServiceCall,
   ServiceControl,

@@ -16,9 +16,16 @@ import { type ServiceCode, serviceFrom } from './code/index.ts'
 import { rememberService } from './handles.ts'
 import { serviceArgsBytesMax, serviceValueBytesMax } from './processors/limits.ts'
 import type { CallService } from './processors/service-relay.ts'
-import type { Service, ServiceInfo, ServiceOptions, ServiceStats, Services } from './service.types.ts'
+import type {
+  LookupOptions,
+  Service,
+  ServiceInfo,
+  ServiceOptions,
+  ServiceStats,
+  Services,
+} from './service.types.ts'
 import { callError, ServiceCallHandle, serviceProxy } from './service-call.ts'
-import { resolveServiceOptions } from './service-options.ts'
+import { resolveLookupTimeout, resolveServiceOptions } from './service-options.ts'
 import { errorToRecord, LivePayload, packShared } from './values/index.ts'
 
 export interface ServiceBookParts {
@@ -35,6 +42,8 @@ export interface ServiceBookParts {
 
 /** How long after a member was met its lane may still be on its way, in milliseconds. */
 const lookupGraceMs = 3_000
+/** How long what another member has just made may be on its way, in milliseconds. */
+const lookupMs = 1_000
 const lookupEveryMs = 20
 
 type Handle = Service<Record<string, (...args: never[]) => unknown>>
@@ -95,14 +104,16 @@ export class ServiceBook implements Services {
     return handle
   }
 
-  async lookup<T>(name: string): Promise<Service<T>> {
-    const { runtime, clock } = this.#parts
+  async lookup<T>(name: string, options: LookupOptions = {}): Promise<Service<T>> {
+    const { runtime, clock, room } = this.#parts
+    const timeoutMs = resolveLookupTimeout(options)
+    const askedAt = clock.now()
     for (;;) {
       if (this.#isClosed) throw closed(`find service "${name}"`)
       const view = runtime.services.lookup(name)
       if (view !== null) return this.handle(view.id) as unknown as Service<T>
-      const isEarly = this.#parts.room !== null && clock.now() < this.#metAt + lookupGraceMs
-      if (!isEarly) {
+      const patientUntil = room === null ? askedAt : Math.max(askedAt + lookupMs, this.#metAt + lookupGraceMs)
+      if (clock.now() >= (timeoutMs === null ? patientUntil : askedAt + timeoutMs)) {
         const text = `Cannot find a service as "${name}" must be a name that is registered: nobody here knows it`
         throw new ShoalError('E_NO_SERVICE', text, { data: { name } })
       }

@@ -1,5 +1,5 @@
 import { type Consistency, type Durability, ShoalError } from '@shoal/scheduler'
-import type { ServiceOptions } from './service.types.ts'
+import type { LookupOptions, ServiceOptions } from './service.types.ts'
 
 /** Options with their defaults. */
 export interface ResolvedServiceOptions {
@@ -13,6 +13,8 @@ export interface ResolvedServiceOptions {
 const nameLengthMax = 200
 /** A journal is copied whole to a new follower: bounds how much that is. */
 const everyMax = 10_000
+/** As long as timers can wait. */
+const lookupMsMax = 2 ** 31 - 1
 const known = new Set(['name', 'peer', 'durability', 'every', 'consistency'])
 
 /** @throws ShoalError `E_OPTION` unknown option or bad value */
@@ -38,6 +40,20 @@ export function resolveServiceOptions(options: ServiceOptions): ResolvedServiceO
   if (durability === 'none' && peer !== null)
     refuse('peer', "left out with durability 'none': nothing of such a service moves", peer)
   return { name, peer, durability, consistency, every }
+}
+
+/**
+ * How long to look for a service, in milliseconds; `null`: as long as it takes to hear of it.
+ * @throws ShoalError `E_OPTION` unknown option or bad value
+ */
+export function resolveLookupTimeout(options: LookupOptions): number | null {
+  const stranger = Object.keys(options).find((key) => key !== 'timeoutMs')
+  if (stranger !== undefined) refuse(stranger, 'timeoutMs', stranger)
+  const { timeoutMs = null } = options
+  if (timeoutMs === null) return null
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= lookupMsMax))
+    refuse('timeoutMs', `a number from 0 to ${lookupMsMax}`, timeoutMs)
+  return timeoutMs
 }
 
 function refuse(name: string, desired: string, actual: unknown): never {

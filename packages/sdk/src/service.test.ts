@@ -185,6 +185,45 @@ describe('mesh.service()', () => {
     ).toBe(10)
   })
 
+  test('[SV13] is waited for by who looks it up, as long as they say', async () => {
+    const mesh = await meshOfOne()
+    const early = mesh.services.lookup<Counter>('late', { timeoutMs: 60_000 })
+    await expect(mesh.services.lookup('late', { timeoutMs: 1 })).rejects.toMatchObject({
+      code: 'E_NO_SERVICE',
+    })
+    const made = await mesh.service(Counter, [5], { name: 'late' })
+    expect(await early).toBe(made)
+    expect(await mesh.services.lookup('late', { timeoutMs: 0 })).toBe(made)
+    for (const timeoutMs of [-1, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number])
+      await expect(mesh.services.lookup('late', { timeoutMs })).rejects.toMatchObject({ code: 'E_OPTION' })
+    const strange = { timeout: 5 } as object
+    await expect(mesh.services.lookup('late', strange)).rejects.toMatchObject({ code: 'E_OPTION' })
+  })
+
+  test('[SC7] a method may take the context of its call', async () => {
+    const mesh = await meshOfOne()
+    class Logs {
+      lines = 0
+      add = withContext((ctx, by: number) => {
+        this.lines += by
+        return { lines: this.lines, key: ctx.idempotencyKey, isAborted: ctx.signal.aborted }
+      })
+      spawn = withContext((ctx) => ctx.mesh.spawn(() => 1))
+      plain(): number {
+        return this.lines
+      }
+    }
+    const logs = await mesh.service(Logs, [])
+    const [first, second] = [await logs.add(2), await logs.add(3)]
+    expect([first, second]).toMatchObject([
+      { lines: 2, isAborted: false },
+      { lines: 5, isAborted: false },
+    ])
+    expect(first.key).not.toBe(second.key)
+    expect(await logs.plain()).toBe(5)
+    await expect(logs.spawn().fetch()).rejects.toMatchObject({ code: 'E_FORBIDDEN' })
+  })
+
   test('a service that calls itself, directly or through another, is told so', async () => {
     const mesh = await meshOfOne()
     interface Asked {

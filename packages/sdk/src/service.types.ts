@@ -96,13 +96,26 @@ export type ServiceShape<A extends readonly unknown[], T> =
   | ((...args: A) => T)
   | ContextBody<A, T>
 
+/** Options of {@link Services.lookup}. */
+export interface LookupOptions {
+  /**
+   * How long to wait for somebody to register the name, in milliseconds; 0: only what is known here now. Default: as
+   * long as the word of one that exists can take, 1 s, or 3 s after this peer met another; 0 where there is no room.
+   */
+  readonly timeoutMs?: number
+}
+
 /** The services of the room, by name. */
 export interface Services {
   /**
-   * The service of that name. A peer that has just joined waits for what the others know.
-   * @throws ShoalError `E_NO_SERVICE` nobody has registered it; `E_CLOSED` the mesh is closed
+   * The service of that name, also one that another member has made just now.
+   *
+   * @example
+   * const counter = await mesh.services.lookup<Counter>('counter', { timeoutMs: 10_000 })
+   *
+   * @throws ShoalError `E_NO_SERVICE` nobody has registered it in time; `E_OPTION`; `E_CLOSED` the mesh is closed
    */
-  lookup<T>(name: string): Promise<Service<T>>
+  lookup<T>(name: string, options?: LookupOptions): Promise<Service<T>>
   /** Those that this peer knows. */
   list(): readonly ServiceInfo[]
 }

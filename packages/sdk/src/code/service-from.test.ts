@@ -109,10 +109,25 @@ describe('serviceFrom()', () => {
     await plain(open, null, [3])
     expect(plain(call, 'add', [4])).toBe(7)
     const run = (await load(
-      markContext(((ctx: string, n: number) => ({ at: () => `${ctx} ${n}` })) as never),
+      markContext(((ctx: { at: string }, n: number) => ({ at: () => `${ctx.at} ${n}` })) as never),
     )) as (...args: unknown[]) => unknown
-    await run('context', open, null, [3])
-    expect(run('context', call, 'at', [])).toBe('context 3')
+    await run({ at: 'open' }, open, null, [3])
+    expect(run({ at: 'call' }, call, 'at', [])).toBe('open 3')
+  })
+
+  test('a method may take the context of its call, however a bundler writes that', async () => {
+    const texts = ['withContext(', '__vi_import_0__.withContext(', '(0, sdk_1.withContext)(']
+    for (const text of texts) {
+      const make = new Function(
+        `return class { n = 5; add = ${text}(ctx, k) => [ctx.at, (this.n += k)]); inner() { return this.add(1) } }`,
+      )()
+      const run = (await load(make)) as (...args: unknown[]) => unknown
+      await run({}, open, null, [])
+      expect(run({ at: 'one' }, call, 'add', [2])).toEqual(['one', 7])
+      expect(run({ at: 'two' }, call, 'add', [3])).toEqual(['two', 10])
+      expect(run({}, snapshot)).toEqual({ n: 10 })
+      expect(() => run({}, call, 'inner', [])).toThrow(expect.objectContaining({ code: 'E_CODE' }))
+    }
   })
 
   test.each(['constructor', 'missing', 'size', 'hasOwnProperty', 'n', '__proto__'])(

@@ -26,11 +26,10 @@ export function serviceFrom(shape: unknown): ServiceCode {
   const found = known.get(make)
   if (found !== undefined) return found
   const isClass = /^class\b/.test(Function.prototype.toString.call(make))
-  const text = isClass ? classText(make as AnyFunction) : functionExpression(make as AnyFunction)
+  const text = ownMarks(isClass ? classText(make as AnyFunction) : functionExpression(make as AnyFunction))
   const name = make.name === '' ? 'service' : make.name
-  const takesContext = marked !== null
   const code = {
-    record: operationFromText(moduleOf(text, isClass, takesContext), name),
+    record: operationFromText(moduleOf(text, isClass, marked !== null), name),
     hiddenFields: isClass && !/\bsnapshot\s*\(/.test(text) ? hiddenFieldsOf(text) : [],
   }
   known.set(make, code)
@@ -41,6 +40,14 @@ function classText(make: AnyFunction): string {
   const base: unknown = Object.getPrototypeOf(make)
   if (base === Function.prototype) return Function.prototype.toString.call(make)
   throw refused(`"${make.name}"`, 'a class that extends another')
+}
+
+/** Bundlers put the module's name before what was imported; the module of a service has a `withContext` of its own. */
+function ownMarks(text: string): string {
+  return text.replace(
+    /\(0,\s*[\w$]+\.withContext\)(?=\()|\b(?!this\.)[\w$]+\.withContext(?=\()/g,
+    'withContext',
+  )
 }
 
 /** Fields that are used as `.#name` and are no private methods. */
@@ -63,21 +70,31 @@ function refused(what: string, found: string): ShoalError {
  * The module of a service: its default export does all that a host asks, by number (see `serviceCommand`).
  * It keeps state, so it must not begin like an operation's module.
  */
-function moduleOf(text: string, isClass: boolean, takesContext: boolean): string {
-  const context = takesContext ? 'export const takesContext = true\n' : ''
+function moduleOf(text: string, isClass: boolean, isMarked: boolean): string {
+  const takesContext = isMarked || /\bwithContext\(/.test(text)
+  const first = isMarked ? 'command === 1 ? [own(ctx), ...b] : b' : 'b'
   return `let it = null
 const __name = (target) => target
-${context}const Service = (
+${takesContext ? contextText : ''}const Service = (
 ${text}
 )
 ${runtimeText}
 const make = (args) => ${isClass ? 'new Service(...args)' : 'Service(...args)'}
-export default ${takesContext ? '(ctx, command, a, b, c) => run(command, a, command === 1 ? [ctx, ...b] : b, c)' : 'run'}
+export default ${takesContext ? `(ctx, command, a, b, c) => run(command, a, ${first}, c, ctx)` : 'run'}
 `
 }
 
 /** Numbers of what the module of a service can be asked. */
 export const serviceCommand = { call: 0, open: 1, snapshot: 2 } as const
+
+/** A method that takes its context is a function that holds another one: state has no functions. */
+const contextText = `export const takesContext = true
+const body = Symbol('body')
+const withContext = (method) => Object.assign(() => { throw fail('E_CODE', 'Cannot call a method that takes a context as it must be called through its handle: current value is a call from inside') }, { [body]: method })
+const own = (ctx) => ({ ...ctx, mesh: { ...ctx.mesh, spawn: () => {
+  throw fail('E_FORBIDDEN', 'Cannot spawn a task as only tasks and peers do: current value is a service')
+} } })
+`
 
 const runtimeText = `const plain = new Set([Array, Map, Set, Date, RegExp, ArrayBuffer, Object])
 const fail = (code, message) => Object.assign(new Error(message), { name: 'ShoalError', code })
@@ -88,8 +105,9 @@ const methodOf = (name) => {
   }
   return null
 }
-const call = (name, args) => {
+const call = (name, args, ctx) => {
   const method = methodOf(name)
+  if (method !== null && ctx !== undefined && body in method) return method[body].call(it, own(ctx), ...args)
   if (method !== null) return method.apply(it, args)
   throw fail('E_NO_METHOD', 'Cannot call "' + name + '" as it must be a method of the service: current value is ' + typeof it[name])
 }
@@ -115,4 +133,4 @@ const snapshot = () => {
   for (const key of Object.keys(it)) if (typeof it[key] !== 'function') state[key] = field(key, it[key])
   return state
 }
-const run = (command, a, b, c) => command === 0 ? call(a, b) : command === 1 ? open(a, b, c) : snapshot()`
+const run = (command, a, b, c, ctx) => command === 0 ? call(a, b, ctx) : command === 1 ? open(a, b, c) : snapshot()`
