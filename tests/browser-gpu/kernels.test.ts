@@ -1,4 +1,4 @@
-import { kernel, localMesh, type Mesh } from '@shoal/sdk'
+import { kernel, localMesh, type Mesh, scope, withContext } from '@shoal/sdk'
 import { afterEach, expect, test } from 'vitest'
 
 // A page with (software) WebGPU.
@@ -32,6 +32,19 @@ test('[GP2] kernels run on the GPU of the page, other work on its workers', asyn
   const values = await mesh.map(square, [{ a: a.slice(0, 3) }, { a: a.slice(3, 5) }])
   expect(values).toEqual([{ out: Float32Array.of(0, 1, 4) }, { out: Float32Array.of(9, 16) }])
   expect(await mesh.spawn((x: number) => x + 1, 41)).toBe(42)
+})
+
+test('[GP2] what is no kernel runs on workers in any scope with more than GPUs', async () => {
+  await open(1)
+  const where = withContext((ctx) => ctx.processor)
+  const wide = [scope.any(), scope.peer(mesh.self), scope.union(scope.kind('webgpu'), scope.kind('worker'))]
+  for (const one of wide) expect(await mesh.with({ scope: one }).spawn(where)).toBe(`${mesh.self}/worker/0`)
+  const gpus = mesh.with({ scope: scope.kind('webgpu') })
+  expect(() => gpus.spawn(where)).toThrow(/GPUs, which run kernels only: current value is "kind\(webgpu\)"/)
+  expect(() => mesh.with({ scope: scope.kind('worker') }).spawn(square, { a: Float32Array.of(1) })).toThrow(
+    /a kernel without "fallback" runs nowhere else/,
+  )
+  expect(await gpus.spawn(square, { a: Float32Array.of(2) })).toEqual({ out: Float32Array.of(4) })
 })
 
 test('[GP3] a wrong argument fails its task, which says so', async () => {

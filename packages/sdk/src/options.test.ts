@@ -21,6 +21,8 @@ function refusalOf(options: unknown): string {
   throw new Error('the options were accepted')
 }
 
+const gpu = { id: 'a/webgpu/0' as ProcessorId, kind: 'webgpu', isDefault: false, score: 1 }
+
 describe('options of tasks', () => {
   test('good options pass', () => {
     checkTaskOptions({})
@@ -108,19 +110,43 @@ describe('options of tasks', () => {
   test.each([
     scope.any(),
     scope.peer('a'),
-    scope.kind('webgpu'),
-    scope.processor('a/webgpu/0'),
+    scope.union(scope.kind('webgpu'), scope.kind('mine')),
     scope.union(scope.kind('mine'), scope.any()),
-  ])('[GP2] what is no kernel stays away from GPUs in scope %j', (wide) => {
+    scope.except(scope.kind('worker')),
+  ])('[GP2] what is no kernel stays away from GPUs in scope %j, and from nothing else', (wide) => {
     const { scope: chosen } = toOptionsRecord({ scope: wide })
-    const gpu = { id: 'a/webgpu/0' as ProcessorId, kind: 'webgpu', isDefault: false, score: 1 }
     expect(matchesScope(wide, gpu)).toBe(true)
     expect(matchesScope(chosen, gpu)).toBe(false)
+    const mine = { id: 'a/mine/0' as ProcessorId, kind: 'mine', isDefault: false, score: 1 }
+    expect(matchesScope(chosen, mine)).toBe(true)
+  })
+
+  test.each([
+    scope.kind('webgpu'),
+    scope.processor('a/webgpu/0'),
+    scope.union(scope.kind('webgpu'), scope.processor('a/webgpu/0')),
+    scope.intersect(scope.any(), scope.kind('webgpu')),
+    scope.union(),
+  ])('[GP2] a scope with nothing but GPUs is refused for what is no kernel: %j', (narrow) => {
+    expect(() => toOptionsRecord({ scope: narrow })).toThrow(
+      'option "scope" as it must be one with other processors than GPUs, which run kernels only: current value is',
+    )
+  })
+
+  test.each([
+    scope.kind('worker'),
+    scope.byDefault(),
+    scope.except(scope.kind('webgpu')),
+    scope.intersect(scope.peer('a'), scope.kind('worker')),
+  ])('[GP2] a scope without GPUs is refused for a kernel without a fallback: %j', (narrow) => {
+    const bare = kernel({ wgsl: 'fn f() {}', outputs: ['x'] })
+    expect(() => toOptionsRecord({ scope: narrow }, bare.scope)).toThrow(
+      'option "scope" as it must be one with GPUs, as a kernel without "fallback" runs nowhere else: current value is',
+    )
   })
 
   test('[GP2] a kernel runs on GPUs, with a fallback also on workers, within its own scope', () => {
     const definition = { wgsl: 'fn f() {}', outputs: ['x' as const] }
-    const gpu = { id: 'a/webgpu/0' as ProcessorId, kind: 'webgpu', isDefault: false, score: 1 }
     const worker = { id: 'b/worker/0' as ProcessorId, kind: 'worker', isDefault: true, score: 1 }
     const bare = kernel(definition)
     const both = kernel({ ...definition, fallback: () => ({ x: new Float32Array(1) }) })
@@ -130,7 +156,7 @@ describe('options of tasks', () => {
     expect(fits({}, both)).toEqual([true, true])
     expect(fits({ peer: 'b' }, bare)).toEqual([false, false])
     expect(fits({ peer: 'b' }, both)).toEqual([false, true])
-    expect(fits({ scope: scope.kind('worker') }, bare)).toEqual([false, false])
+    expect(fits({ scope: scope.any() }, bare)).toEqual([true, false])
     expect(fits({ scope: scope.kind('webgpu') }, both)).toEqual([true, false])
   })
 })

@@ -1,9 +1,11 @@
 import {
   defaultScope,
   defaultTaskOptions,
+  intersection,
   type PeerId,
   type Scope,
   ShoalError,
+  scopeKey,
   type TaskOptionsRecord,
 } from '@shoal/scheduler'
 import type { MapOptions, TaskOptions } from './types.ts'
@@ -33,12 +35,13 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-const scopeTypes = new Set(['default', 'any', 'peer', 'kind', 'processor', 'union', 'intersect'])
+const scopeTypes = new Set(['default', 'any', 'peer', 'kind', 'processor', 'union', 'intersect', 'except'])
 
 function isScope(value: unknown, depth = 0): boolean {
   if (typeof value !== 'object' || value === null || depth > 8) return false
-  const scope = value as Partial<Scope> & { readonly scopes?: unknown }
+  const scope = value as Partial<Scope> & { readonly scopes?: unknown; readonly scope?: unknown }
   if (!scopeTypes.has(scope.type ?? '')) return false
+  if (scope.type === 'except') return isScope(scope.scope, depth + 1)
   if (scope.type !== 'union' && scope.type !== 'intersect') return true
   return Array.isArray(scope.scopes) && scope.scopes.every((part) => isScope(part, depth + 1))
 }
@@ -119,34 +122,57 @@ export function mergeTaskOptions(...layers: readonly (TaskOptions | undefined)[]
 /**
  * Where a task may run: what its operation can use, within what its options ask for. Naming a peer does not
  * switch on processors that have to be asked for.
+ * @throws ShoalError `E_OPTION` the scope has nothing that can run the operation
  */
 function scopeOf(options: TaskOptions, operationScope: Scope): Scope {
+  const { peer, scope } = options
+  const isKernel = operationScope !== defaultScope
   const parts: Scope[] = []
-  if (options.peer !== undefined) parts.push({ type: 'peer', peer: options.peer as PeerId })
-  if (options.scope !== undefined) parts.push(options.scope)
-  if (options.scope === undefined || operationScope !== defaultScope) parts.push(operationScope)
-  else if (reachesGpu(options.scope)) parts.push(workers)
-  return parts.length === 1 ? (parts[0] as Scope) : { type: 'intersect', scopes: parts }
+  if (peer !== undefined) parts.push({ type: 'peer', peer: peer as PeerId })
+  if (scope !== undefined) {
+    parts.push(scope)
+    const reach = reachOf(scope)
+    if ((reach & (isKernel ? reachOf(operationScope) : others)) === 0) refuseScope(scope, isKernel)
+    if (!isKernel && (reach & gpus) !== 0) parts.push(noGpus)
+  }
+  if (scope === undefined || isKernel) parts.push(operationScope)
+  return intersection(parts)
 }
 
-const workers: Scope = Object.freeze({ type: 'kind', kind: 'worker' })
+const noGpus: Scope = Object.freeze({
+  type: 'except',
+  scope: Object.freeze({ type: 'kind', kind: 'webgpu' }),
+})
 
-/** Whether GPUs, which run kernels only, may be in a scope. */
-function reachesGpu(scope: Scope): boolean {
+function refuseScope(scope: Scope, isKernel: boolean): never {
+  const wanted = isKernel
+    ? 'one with GPUs, as a kernel without "fallback" runs nowhere else'
+    : 'one with other processors than GPUs, which run kernels only'
+  return refuse('scope', wanted, scopeKey(scope))
+}
+
+/** What may be in a scope, as bits. */
+const gpus = 1
+const others = 2
+
+function reachOf(scope: Scope): number {
   switch (scope.type) {
     case 'default':
-      return false
+      return others
     case 'any':
     case 'peer':
-      return true
+      return gpus | others
     case 'kind':
-      return scope.kind === 'webgpu'
+      return scope.kind === 'webgpu' ? gpus : others
     case 'processor':
-      return scope.processor.includes('/webgpu/')
+      return scope.processor.includes('/webgpu/') ? gpus : others
     case 'union':
-      return scope.scopes.some(reachesGpu)
+      return scope.scopes.reduce((reach, part) => reach | reachOf(part), 0)
     case 'intersect':
-      return scope.scopes.every(reachesGpu)
+      return scope.scopes.reduce((reach, part) => reach & reachOf(part), gpus | others)
+    case 'except':
+      // Of all GPUs together nothing is left; of other processors there may be more than are named.
+      return scope.scope.type === 'kind' && scope.scope.kind === 'webgpu' ? others : gpus | others
   }
 }
 

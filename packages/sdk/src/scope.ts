@@ -22,6 +22,8 @@ export interface ScopeBuilders {
   union(...scopes: readonly Scope[]): Scope
   /** Where all of these allow it. */
   intersect(...scopes: readonly Scope[]): Scope
+  /** Everywhere but there, processors that have to be asked for included. */
+  except(scope: Scope): Scope
 }
 
 /** Builds scopes for {@link TaskOptions.scope}. */
@@ -33,4 +35,5 @@ export const scope: ScopeBuilders = Object.freeze({
   processor: (id: string) => Object.freeze({ type: 'processor' as const, processor: id as ProcessorId }),
   union: (...scopes: readonly Scope[]) => Object.freeze({ type: 'union' as const, scopes }),
   intersect: (...scopes: readonly Scope[]) => Object.freeze({ type: 'intersect' as const, scopes }),
+  except: (scope: Scope) => Object.freeze({ type: 'except' as const, scope }),
 })

@@ -274,7 +274,7 @@ export interface Mesh extends Lending, AsyncDisposable {
    * their values. Returns at once; whatever goes wrong later is the task's.
    * @param operation an {@link Operation}, a function without captures, or `withContext(...)`
    * @throws ShoalError `E_CODE` not a function that can travel; `E_FORBIDDEN` this peer only lends;
-   *   `E_CLOSED` the mesh is closed
+   *   `E_CLOSED` the mesh is closed; `E_OPTION` its scope has nothing that can run the operation
    */
   spawn<A extends readonly unknown[], R>(
     operation: Spawnable<A, R>,

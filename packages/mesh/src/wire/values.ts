@@ -217,6 +217,8 @@ function writeScope(scope: Scope): unknown {
       return [5, scope.scopes.map(writeScope)]
     case 'intersect':
       return [6, scope.scopes.map(writeScope)]
+    case 'except':
+      return [7, writeScope(scope.scope)]
   }
 }
 
@@ -235,8 +237,10 @@ function readScope(value: unknown): Scope {
       return { type: 'union', scopes: asList(content, 256, 'the scopes of a union', readScope) }
     case 6:
       return { type: 'intersect', scopes: asList(content, 256, 'the scopes of an intersection', readScope) }
+    case 7:
+      return { type: 'except', scope: readScope(content) }
     default:
-      throw schemaError('the kind of a scope', '2 to 6', kind)
+      throw schemaError('the kind of a scope', '2 to 7', kind)
   }
 }
 

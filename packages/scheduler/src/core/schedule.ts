@@ -311,6 +311,7 @@ function starve(ctx: StepContext, lane: ReadyLane): void {
 /** Whether any lender would do: it need not name what is in it. */
 function isOpenScope(scope: Scope): boolean {
   if (scope.type === 'union') return scope.scopes.some(isOpenScope)
+  if (scope.type === 'except') return !isOpenScope(scope.scope)
   return scope.type === 'default' || scope.type === 'any'
 }
 

@@ -8,6 +8,7 @@ const gpus: Scope = { type: 'kind', kind: 'webgpu' }
 const on = (peer: string): Scope => ({ type: 'peer', peer: peer as PeerId })
 const at = (processor: string): Scope => ({ type: 'processor', processor: processor as ProcessorId })
 const union = (...scopes: Scope[]): Scope => ({ type: 'union', scopes })
+const except = (scope: Scope): Scope => ({ type: 'except', scope })
 const intersect = (...scopes: Scope[]): Scope => ({ type: 'intersect', scopes })
 
 describe('peersOfScope()', () => {
@@ -23,13 +24,25 @@ describe('peersOfScope()', () => {
     [intersect(gpus, byDefault), any],
     [intersect(union(on('a'), on('b')), at('b/webgpu/0')), intersect(union(on('a'), on('b')), on('b'))],
     [union(), union()],
+    [except(gpus), any],
+    [except(at('a/worker/0')), any],
+    [except(on('a')), except(on('a'))],
+    [intersect(on('b'), except(gpus)), on('b')],
   ])('[TS11] %j is %j', (scope, peers) => {
     expect(peersOfScope(scope)).toEqual(peers)
   })
 
   test('[TS11] holds every processor of the scope', () => {
     const record = { id: 'a/webgpu/0' as ProcessorId, kind: 'webgpu', isDefault: false, score: 1 }
-    for (const scope of [any, gpus, on('a'), at(record.id), union(on('b'), gpus), intersect(on('a'), gpus)]) {
+    for (const scope of [
+      any,
+      gpus,
+      on('a'),
+      at(record.id),
+      union(on('b'), gpus),
+      intersect(on('a'), gpus),
+      except(on('b')),
+    ]) {
       expect(matchesScope(scope, record), scopeKey(scope)).toBe(true)
       expect(matchesScope(peersOfScope(scope), record), scopeKey(scope)).toBe(true)
     }

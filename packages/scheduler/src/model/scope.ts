@@ -10,6 +10,8 @@ export type Scope =
   | { readonly type: 'processor'; readonly processor: ProcessorId }
   | { readonly type: 'union'; readonly scopes: readonly Scope[] }
   | { readonly type: 'intersect'; readonly scopes: readonly Scope[] }
+  /** Everywhere but there. */
+  | { readonly type: 'except'; readonly scope: Scope }
 
 /** Every processor that is on by default: what a task without a scope gets. */
 export const defaultScope: Scope = Object.freeze({ type: 'default' })
@@ -31,6 +33,8 @@ export function matchesScope(scope: Scope, processor: ProcessorRecord): boolean 
       return scope.scopes.some((part) => matchesScope(part, processor))
     case 'intersect':
       return scope.scopes.every((part) => matchesScope(part, processor))
+    case 'except':
+      return !matchesScope(scope.scope, processor)
   }
 }
 
@@ -51,6 +55,9 @@ export function peersOfScope(scope: Scope): Scope {
     }
     case 'intersect':
       return intersection(scope.scopes.map(peersOfScope))
+    case 'except':
+      // What lacks some processors of a peer may have others of it.
+      return scope.scope.type === 'peer' || scope.scope.type === 'any' ? scope : anywhere
   }
 }
 
@@ -84,5 +91,7 @@ export function scopeKey(scope: Scope): string {
       return `union(${scope.scopes.map(scopeKey).join(',')})`
     case 'intersect':
       return `intersect(${scope.scopes.map(scopeKey).join(',')})`
+    case 'except':
+      return `except(${scopeKey(scope.scope)})`
   }
 }

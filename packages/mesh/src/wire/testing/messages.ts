@@ -162,7 +162,7 @@ export const every: { readonly [T in Message['type']]: Extract<Message, { readon
                   { type: 'peer', peer: self },
                 ],
               },
-              { type: 'processor', processor },
+              { type: 'except', scope: { type: 'processor', processor } },
             ],
           },
           priority: -2,
