@@ -19,6 +19,7 @@ import { schedule } from './schedule.ts'
 import * as services from './services/index.ts'
 import type { SchedulerState } from './state.ts'
 import { onStale } from './takeover.ts'
+import * as watches from './watches.ts'
 
 /** More rounds than any step needs: an endless exchange of a peer with itself is a bug. */
 const roundsMax = 100_000
@@ -80,7 +81,7 @@ function onEvent(ctx: StepContext, event: Event): void {
       user.onTasksCancelled(ctx, event)
       return
     case 'tasks-watched':
-      user.onTasksWatched(ctx, event)
+      watches.onTasksWatched(ctx, event)
       return
     case 'children-spawned':
       user.onChildrenSpawned(ctx, event)
@@ -199,10 +200,10 @@ function onMessage(ctx: StepContext, from: PeerId, message: Message): void {
       user.onSubmitted(ctx, message)
       return
     case 'watch':
-      user.onWatch(ctx, from, message)
+      watches.onWatch(ctx, from, message)
       return
     case 'outcomes':
-      user.onOutcomes(ctx, message)
+      watches.onOutcomes(ctx, message)
       return
     case 'cancel':
       user.onCancel(ctx, message)

@@ -10,7 +10,7 @@ import { auditExecutor } from './executor-orders.ts'
 import { auditKept } from './holder.ts'
 import { requeue } from './jobs.ts'
 import { askForProfiles } from './on-peer.ts'
-import { askForCancels, auditWatches } from './on-user.ts'
+import { askForCancels } from './on-user.ts'
 import { onTick } from './services/index.ts'
 import { dissolve } from './slices.ts'
 import { type ReadyLane, refOf, type SchedulerState, type TaskState, tasksOf } from './state.ts'
@@ -24,6 +24,7 @@ import {
 } from './takeover.ts'
 import type { TimerAction } from './timers.ts'
 import { makeEnded } from './transitions.ts'
+import { auditWatches } from './watches.ts'
 
 /** Jobs remembered as dropped, so that no late document brings them back. */
 const tombstonesMax = 10_000

@@ -1,7 +1,6 @@
 import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type JobId, type PeerId, taskIdOf } from '../model/ids.ts'
 import type { MessageOf } from '../model/message.ts'
-import type { OutcomeRecord } from '../model/records.ts'
 import { intersection, peersOfScope } from '../model/scope.ts'
 import type { TaskOptionsRecord, TaskSpec } from '../model/task.ts'
 import { cancelChildren, cancelTask } from './attempts.ts'
@@ -10,17 +9,7 @@ import { endJobIfComplete } from './ended.ts'
 import type { EventOf } from './events.ts'
 import { addRange, addTask, childKey, openJob, resolveNeeds } from './jobs.ts'
 import { takeOut } from './slice-ends.ts'
-import { outcomeAt } from './slices.ts'
-import {
-  attemptedTask,
-  findTask,
-  isFinal,
-  type JobState,
-  refOf,
-  type TaskState,
-  taskAt,
-  tasksOf,
-} from './state.ts'
+import { attemptedTask, isFinal, type JobState, refOf, type TaskState, taskAt, tasksOf } from './state.ts'
 import { addOpenChildren, makeEnded } from './transitions.ts'
 
 /** Cancels are repeated this often towards an owner elsewhere. */
@@ -69,28 +58,6 @@ export function onJobSealed(ctx: StepContext, event: EventOf<'job-sealed'>): voi
   if (job === undefined) return
   job.isSealed = true
   endJobIfComplete(ctx, job)
-}
-
-export function onTasksWatched(ctx: StepContext, event: EventOf<'tasks-watched'>): void {
-  const asked = new Map<PeerId, Map<EventOf<'tasks-watched'>['refs'][number]['job'], number[]>>()
-  for (const ref of event.refs) {
-    const task = findTask(ctx.state, ref)
-    if (task !== undefined) {
-      // Watched on after its end, too: the heal of a partition may correct it.
-      task.isWatched = true
-      const outcome = outcomeAt(task, ref.no)
-      if (outcome !== null) ctx.settle(ref, 1, outcome)
-      continue
-    }
-    const nos = ctx.state.foreignWatches.get(ref.job) ?? new Set<number>()
-    ctx.state.foreignWatches.set(ref.job, nos.add(ref.no))
-    const owner = ctx.state.executor.jobs.get(ref.job)?.owner
-    if (owner === undefined) continue
-    const jobs = asked.get(owner) ?? new Map()
-    asked.set(owner, jobs.set(ref.job, [...(jobs.get(ref.job) ?? []), ref.no]))
-  }
-  for (const [owner, jobs] of asked)
-    for (const [job, nos] of jobs) ctx.send(owner, { type: 'watch', job, nos })
 }
 
 export function onTasksCancelled(ctx: StepContext, event: EventOf<'tasks-cancelled'>): void {
@@ -270,37 +237,4 @@ export function onSubmitted(ctx: StepContext, message: MessageOf<'submitted'>): 
   waiting.requests = waiting.requests.filter((request) => !accepted.some(({ seq }) => seq === request.seq))
   if (waiting.requests.length === 0) attempts?.delete(parent.attempt)
   if (fresh.length > 0) ctx.emit({ type: 'children-accepted', job, parent, accepted: fresh })
-}
-
-export function onWatch(ctx: StepContext, from: PeerId, message: MessageOf<'watch'>): void {
-  const job = ctx.state.jobs.get(message.job)
-  if (job === undefined) return
-  for (const no of message.nos) {
-    const task = taskAt(job, no)
-    if (task === undefined) continue
-    const outcome = outcomeAt(task, no)
-    if (outcome !== null) ctx.tellWatcher(from, job.id, { no, outcome })
-    else if (task.watchers === null) task.watchers = [from]
-    else if (!task.watchers.includes(from)) task.watchers.push(from)
-  }
-}
-
-/** The owner's answer to `watch`. */
-export function onOutcomes(ctx: StepContext, message: MessageOf<'outcomes'>): void {
-  const nos = ctx.state.foreignWatches.get(message.job)
-  if (nos === undefined) return
-  for (const { no, outcome } of message.outcomes as readonly OutcomeRecord[]) {
-    if (nos.delete(no)) ctx.settle({ job: message.job, no }, 1, outcome)
-  }
-  if (nos.size === 0) ctx.state.foreignWatches.delete(message.job)
-}
-
-/** Repeats what nobody has answered; gives whether something is still open. */
-export function auditWatches(ctx: StepContext): boolean {
-  for (const [job, nos] of ctx.state.foreignWatches) {
-    const owner = ctx.state.executor.jobs.get(job)?.owner
-    if (owner !== undefined && owner !== ctx.state.self)
-      ctx.send(owner, { type: 'watch', job, nos: [...nos] })
-  }
-  return ctx.state.foreignWatches.size > 0
 }
