@@ -55,7 +55,8 @@ export function followJobs(parts: {
   const onNotice = (notice: Notice): void => {
     if (open.size === 0) return
     const job = 'task' in notice ? notice.task.job : notice.job
-    if (notice.type === 'job-dropped') refresh(job, true)
+    // Outcomes of the same step come first: they tell more.
+    if (notice.type === 'job-dropped') queueMicrotask(() => refresh(job, true))
     else refreshSoon(job)
   }
 
@@ -65,7 +66,12 @@ export function followJobs(parts: {
       const followed = open.get(job) ?? { groups: new Set(), loseInterest: interest.add() }
       open.set(job, followed)
       followed.groups.add(group)
-      refresh(job, false)
+      if (runtime.jobs().some(({ id }) => id === job)) refresh(job, false)
+      else {
+        // Every job has a first task: should nobody know the job, its watch says so.
+        group.grow(1)
+        runtime.watch([{ job, no: 0 }])
+      }
     },
     close() {
       stop()

@@ -407,6 +407,34 @@ describe('handles by id', () => {
   })
 })
 
+describe('a job that has ended is forgotten', () => {
+  test('[RC4] who holds a handle keeps its result, also one that is a chunk', async () => {
+    const mesh = await ownMesh(1)
+    const small = mesh.spawn((x: number) => x + 1, 1)
+    const big = mesh.spawn((length: number) => new Uint8Array(length).fill(7), 100_000)
+    const group = mesh.map((x: number) => x + 1, [1, 2])
+    await Promise.all([small.wait(), big.wait(), group.wait()])
+    await vi.waitFor(() => expect(mesh.jobs()).toEqual([]), 5_000)
+    expect(await small).toBe(2)
+    expect(await group).toEqual([2, 3])
+    const bytes = await big
+    expect([bytes.length, bytes[0], bytes.at(-1)]).toEqual([100_000, 7, 7])
+  })
+
+  test('[RC4] who asks for it later is told', async () => {
+    const mesh = await ownMesh(1)
+    const group = mesh.map((x: number) => x + 1, [1, 2])
+    await group
+    await vi.waitFor(() => expect(mesh.jobs()).toEqual([]))
+    const late = mesh.task(`${group.jobId}/1`)
+    await expect(late).rejects.toMatchObject({ code: 'E_NO_TASK', taskId: `${group.jobId}/1` })
+    const followed = mesh.group(group.jobId)
+    await expect(followed).rejects.toMatchObject({ code: 'E_NO_TASK' })
+    await followed.wait()
+    expect(followed.progress).toEqual({ done: 0, total: 1, failed: 1 })
+  })
+})
+
 describe('events', () => {
   test('tell what happens to jobs and tasks until one leaves', async () => {
     const mesh = await ownMesh(1)

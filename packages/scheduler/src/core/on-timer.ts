@@ -24,7 +24,7 @@ import {
 } from './takeover.ts'
 import type { TimerAction } from './timers.ts'
 import { makeEnded } from './transitions.ts'
-import { auditWatches } from './watches.ts'
+import { auditWatches, failWatches, onUnknownDue } from './watches.ts'
 
 /** Jobs remembered as dropped, so that no late document brings them back. */
 const tombstonesMax = 10_000
@@ -53,6 +53,9 @@ export function onTimer(ctx: StepContext, action: TimerAction): void {
       return
     case 'orphan':
       failOrphans(ctx, action.job)
+      return
+    case 'unknown':
+      onUnknownDue(ctx, action.job, action.nos)
       return
     case 'service':
       onTick(ctx, action.service)
@@ -90,6 +93,7 @@ function dropJob(ctx: StepContext, id: JobId): void {
   }
   if (state.executor.jobs.get(id)?.held.size === 0) state.executor.jobs.delete(id)
   if (state.isReplicated) ctx.emit({ type: 'drop-job', job: id })
+  failWatches(ctx, id, [...(state.foreignWatches.get(id) ?? [])])
   ctx.emit({ type: 'notify', notice: { type: 'job-dropped', job: id, name: job.name } })
 }
 

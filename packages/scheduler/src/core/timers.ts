@@ -10,6 +10,7 @@ export type TimerAction =
   | { readonly type: 'retry'; readonly task: TaskState }
   | { readonly type: 'starve'; readonly lane: ReadyLane }
   | { readonly type: 'orphan'; readonly job: JobId }
+  | { readonly type: 'unknown'; readonly job: JobId; readonly nos: readonly number[] }
   | { readonly type: 'reclaim'; readonly job: JobId; readonly epoch: number }
   | { readonly type: 'service'; readonly service: ServiceId }
   | { readonly type: 'place' }
