@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { hostRoom, type RoomHost } from '@shoal/sdk/node'
 import type { Browser } from 'playwright'
 import { launchBrowser } from '../e2e/support/browser.ts'
+import { hostOnOwnPort } from '../support/own-port.ts'
 import {
   type Actor,
   type HiddenActor,
@@ -77,7 +78,7 @@ class RealWorld implements World {
 
   async open(): Promise<void> {
     this.#programs = await buildPrograms()
-    this.#host = await hostRoom({ page: false, dataDir: join(this.#folder, 'room') })
+    this.#host = await hostOnOwnPort(join(this.#folder, 'room'))
     this.#invite = this.#host.memberInvite
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
     this.#browser = await launchBrowser()
