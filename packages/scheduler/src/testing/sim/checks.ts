@@ -246,7 +246,9 @@ class WorldHistory implements History {
     const text = describeOutcome(outcome)
     const before = this.#knows(peer).settled.get(key)
     this.#knows(peer).settled.set(key, text)
-    const wrong = this.#expectations.wrong(ref, outcome, this.deaths)
+    // A task that never came here cannot be told of.
+    const isUnknown = this.#holders.get(key)?.has(peer) !== true && isNoTask(outcome)
+    const wrong = isUnknown ? null : this.#expectations.wrong(ref, outcome, this.deaths)
     if (wrong !== null) this.violate('value', `p${peer} is told ${wrong}`)
     if (before === undefined || before === text) return
     // What the submitter committed itself stands for ever; what two successors did may be corrected.
@@ -414,4 +416,8 @@ function newKnowledge(): Knowledge {
     forbidden: new Set(),
     accepted: new Set(),
   }
+}
+
+function isNoTask(outcome: Outcome): boolean {
+  return outcome.status === 'failed' && outcome.error.code === 'E_NO_TASK'
 }
