@@ -120,6 +120,28 @@ describe('a service on another peer', () => {
     }
   })
 
+  test.each(['snapshot', 'journal'] as const)(
+    '[SV11] a new host that is killed as soon as the move is told loses no answered call: %s',
+    async (durability) => {
+      const [far, mesh, other] = await Promise.all([node('host'), member('first'), member('other')])
+      await whenSeen(mesh, [far.id, other.self])
+      await whenSeen(other, [far.id, mesh.self])
+      class Large {
+        n = 0
+        bytes = new Uint8Array(8 * 2 ** 20)
+        add(k: number): number {
+          this.n += k
+          return this.n
+        }
+      }
+      const large = await mesh.service(Large, [], { durability })
+      expect([await large.add(1), await large.add(1)]).toEqual([1, 2])
+      await large.$.migrate(far.id)
+      await far.kill()
+      expect(await large.add(1)).toBe(3)
+    },
+  )
+
   test('without durability it begins again, and calls under way say so', async () => {
     const [mesh, far] = await Promise.all([member('caller'), member('host')])
     await whenSeen(mesh, [far.self])

@@ -116,7 +116,7 @@ export function writeServiceMessage(message: ServiceMessage): readonly unknown[]
     case 'claimed':
       return [code, writeServiceClaim(message.claim)]
     case 'hand-over':
-      return [code, writeServiceClaim(message.claim), message.isFirst, message.isLeaving]
+      return [code, writeServiceClaim(message.claim), message.isFirst, message.isLeaving, message.seq]
     case 'ended':
       return [code, message.epoch, writeServiceEnd(message.reason)]
     case 'name':
@@ -183,12 +183,13 @@ export function readServiceMessage(value: unknown, service: ServiceId): ServiceM
     case 'claimed':
       return { type, claim: readServiceClaim(asTuple(value, 2, type)[1]) }
     case 'hand-over': {
-      const [, claim, isFirst, isLeaving] = asTuple(value, 4, type)
+      const [, claim, isFirst, isLeaving, seq] = asTuple(value, 5, type)
       return {
         type,
         claim: readServiceClaim(claim),
         isFirst: asBoolean(isFirst, 'isFirst'),
         isLeaving: asBoolean(isLeaving, 'isLeaving'),
+        seq: readSeq(seq),
       }
     }
     case 'ended': {

@@ -181,8 +181,9 @@ export type ServiceMessage =
       readonly claim: ServiceClaim
       /** You have my ballot, the lowest: no need to ask for promises. */
       readonly isFirst: boolean
-      /** I go: keep nothing with me. */
+      /** I go: keep nothing with me. Else I keep what you have up to call `seq`, as copy 0: name me your follower. */
       readonly isLeaving: boolean
+      readonly seq: number
     }
   /** Creator to members: is this name free? */
   | { readonly type: 'name'; readonly name: string }

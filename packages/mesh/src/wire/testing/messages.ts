@@ -264,7 +264,7 @@ export const everyService: {
   'vote-refused': { type: 'vote-refused', epoch: 4, ballot, reason: 'promised', promised: ballot },
   claimed: { type: 'claimed', claim },
   ended: { type: 'ended', epoch: 4, reason: 'lost' },
-  'hand-over': { type: 'hand-over', claim, isFirst: true, isLeaving: false },
+  'hand-over': { type: 'hand-over', claim, isFirst: true, isLeaving: false, seq: 10 },
   name: { type: 'name', name: 'counter' },
   'name-holder': { type: 'name-holder', name: 'counter', holder: service },
   unknown: { type: 'unknown' },

@@ -49,7 +49,10 @@ export function learnClaim(ctx: StepContext, service: ServiceState, claim: Servi
     if (service.hosted?.isActing === true) renewed(ctx, service, service.hosted)
     else act(ctx, service)
   } else {
-    for (const peer of service.hosted?.turnedAway ?? []) tellClaim(ctx, peer, service)
+    const { turnedAway = [], handedOver = null } = service.hosted ?? {}
+    for (const peer of turnedAway) tellClaim(ctx, peer, service)
+    const isNamed = claim.follower === state.self && handedOver?.epoch === claim.epoch - 1
+    if (isNamed && !service.copies.has(claim.host)) service.copies.set(claim.host, handedOver.left)
     closeHosted(ctx, service)
   }
   prepareIfNext(ctx, service)

@@ -2,7 +2,7 @@ import type { PeerId } from '../../model/ids.ts'
 import type { ServiceMessageOf, ServiceSnapshot } from '../../model/service.ts'
 import type { StepContext } from '../context.ts'
 import { armTick, say, touch } from './say.ts'
-import type { Hosted, Kept, ServiceState } from './state.ts'
+import type { Copy, Hosted, Kept, ServiceState } from './state.ts'
 
 /** Journal entries in one message. */
 const entriesMax = 512
@@ -26,6 +26,21 @@ function sendWhole(ctx: StepContext, service: ServiceState, hosted: Hosted, to: 
   const { spec, snapshot } = hosted
   const entries = spec.durability === 'journal' ? [...hosted.entries] : []
   say(ctx, to, service, { type: 'install', spec, copy: kept.number, snapshot, entries })
+}
+
+/** The number of the copy that stays with a host which handed over: lower than any that is sent. */
+const leftNumber = 0
+
+/** What stays with a host that hands over to `next`, which has the same. */
+export function leftCopy({ spec, snapshot, entries, seq }: Hosted, next: PeerId): Copy {
+  const kept = spec.durability === 'journal' ? [...entries] : []
+  return { from: next, number: leftNumber, snapshot, entries: kept, seq, early: new Map() }
+}
+
+/** This peer's copy of what it takes over stays where it came from. */
+export function keepLeft({ state }: StepContext, hosted: Hosted, from: PeerId): void {
+  const { seq } = hosted
+  hosted.kept.set(from, { number: leftNumber, acked: seq, sent: seq, heardAt: state.now, isPaused: false })
 }
 
 /** Sends what each copy lacks. */

@@ -183,6 +183,14 @@ function room(...names: string[]) {
     call: (name: string, number: number, method = 'add', via: readonly ServiceId[] = []) =>
       ask(name, { type: 'call', method, args: payload(number), via }),
     order: (name: string, action: ServiceRequest['action']) => ask(name, action),
+    say: (from: string, to: string, body: ServiceMessage) => {
+      feed(find(to), {
+        type: 'message-received',
+        from: from as PeerId,
+        message: { type: 'service', service: id, body },
+      })
+      settle()
+    },
     leave: (name: string) => {
       feed(find(name), { type: 'services-leaving' })
       settle()
@@ -776,6 +784,53 @@ test('[SV11] migrating moves the state to the member that was named', () => {
   expect(all.claim('a')?.host).toBe(target)
   expect(all.state(target)).toEqual([1])
   expect(all.state('a')).toBeNull()
+})
+
+test.each(['journal', 'snapshot'] as const)(
+  '[SV11] who handed over keeps what it had: the death of the new host right after a migration loses nothing: %s',
+  (durability) => {
+    const all = room('a', 'b', 'c')
+    all.create('a', { durability })
+    all.call('b', 1)
+    all.call('c', 2)
+    const target = all.claim('a')?.follower as string
+    const other = target === 'b' ? 'c' : 'b'
+    all.lose((from, _to, { type }) => from === target && type === 'install')
+    const order = all.order('a', { type: 'migrate', to: target as PeerId })
+    expect(all.answer('a', order)).toBe('ok')
+    expect(all.claim(other)).toMatchObject({ host: target, follower: 'a' })
+    const last = all.call(other, 3)
+    expect(all.answer(other, last)).toEqual([3, 2])
+    all.die(target)
+    all.wait(3000)
+    expect(all.answer(other, all.call(other, 4))).toEqual([4, 3])
+    expect(all.state('a')).toEqual([1, 2, 3, 4])
+  },
+)
+
+test('[SV11] a host that gave a migration up keeps nothing of it that its target does not have, too', () => {
+  const all = room('a', 'b', 'c')
+  all.create('a')
+  all.call('c', 1)
+  const target = all.claim('a')?.follower as string
+  const other = target === 'b' ? 'c' : 'b'
+  all.lose((_from, _to, { type }) => type === 'hand-over')
+  const order = all.order('a', { type: 'migrate', to: target as PeerId })
+  all.wait(8000)
+  expect(all.answer('a', order)).toBe('E_MIGRATE')
+  const kept = all.said.find(({ body }) => body.type === 'hand-over')?.body as ServiceMessage
+  expect(all.answer(other, all.call(other, 2))).toEqual([2, 1])
+  all.lose((from, _to, { type }) => from === target && type === 'install')
+  // The word to take over comes at last, and is too old.
+  all.say('a', target, kept)
+  all.wait(700)
+  expect(all.claim(other)).toMatchObject({ host: target })
+  expect(all.answer(other, all.call(other, 3))).toBeNull()
+  all.lose(() => false)
+  all.wait(3000)
+  all.die(target)
+  all.wait(3000)
+  expect(all.state('a') ?? all.state(other)).toEqual([1, 2, 3])
 })
 
 test.each([

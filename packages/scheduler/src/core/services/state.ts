@@ -90,8 +90,8 @@ export interface Hosted {
   isDoubted: boolean
   /** Stopped, to be handed over: takes no more calls. */
   frozenUntil: number | null
-  /** The claim whose follower was told to take over, and when last. */
-  handedOver: { readonly epoch: number; readonly isFirst: boolean; at: number } | null
+  /** The claim whose follower was told to take over, and when last; and what that one has then. */
+  handedOver: { readonly epoch: number; readonly isFirst: boolean; at: number; left: Copy } | null
   /** Peers whose calls came while it was stopped: they are told where to go. */
   readonly turnedAway: Set<PeerId>
   migration: Migration | null

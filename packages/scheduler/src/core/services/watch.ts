@@ -8,7 +8,7 @@ import type { SchedulerState } from '../state.ts'
 import { lendBallot, nextRound, startBid } from './bid.ts'
 import { auditCalls } from './caller.ts'
 import { learnClaim, learnEnd, writeEnd } from './claims.ts'
-import { install, resendCopies } from './copies.ts'
+import { install, keepLeft, leftCopy, resendCopies } from './copies.ts'
 import { createHosted, tellLate } from './host.ts'
 import { ask } from './names.ts'
 import { armTick, say, tellClaim, touch } from './say.ts'
@@ -146,13 +146,15 @@ export function handOver(ctx: StepContext, service: ServiceState, hosted: Hosted
       epoch: claim.epoch,
       isFirst: lendBallot(service, claim),
       at: -config.serviceRetryMs,
+      left: leftCopy(hosted, claim.follower),
     }
   const { handedOver } = hosted
   if (now - handedOver.at < config.serviceRetryMs) return
   handedOver.at = now
+  if (handedOver.left.seq !== hosted.seq) handedOver.left = leftCopy(hosted, claim.follower)
   const { isFirst } = handedOver
   const { isLeaving } = services
-  say(ctx, claim.follower, service, { type: 'hand-over', claim, isFirst, isLeaving })
+  say(ctx, claim.follower, service, { type: 'hand-over', claim, isFirst, isLeaving, seq: hosted.seq })
 }
 
 function giveUpMigration(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
@@ -172,12 +174,12 @@ export function onHandOver(
   ctx: StepContext,
   from: PeerId,
   service: ServiceState,
-  { claim, isFirst, isLeaving }: ServiceMessageOf<'hand-over'>,
+  { claim, isFirst, isLeaving, seq }: ServiceMessageOf<'hand-over'>,
 ): void {
   if (isLeaving) ctx.state.services.leaving.add(from)
   learnClaim(ctx, service, claim)
   if (service.claim?.epoch !== claim.epoch || from !== service.claim.host) tellClaim(ctx, from, service)
-  else if (service.claim.follower === ctx.state.self) takeOver(ctx, service, isFirst)
+  else if (service.claim.follower === ctx.state.self) takeOver(ctx, service, { isFirst, isLeaving, seq })
 }
 
 /** This peer leaves: all that it hosts goes to where the copy is, or is copied first. */
@@ -247,18 +249,26 @@ function delayMs(state: SchedulerState, service: ServiceState, claim: ServiceCla
 
 /**
  * This peer holds the state: it stops following, and asks the voters to be host.
- * @param isLent the host gave it its own ballot for that
+ * @param handed the host told it to; `null`: the host is gone
  */
-export function takeOver(ctx: StepContext, service: ServiceState, isLent = false): void {
+export function takeOver(
+  ctx: StepContext,
+  service: ServiceState,
+  handed: Pick<ServiceMessageOf<'hand-over'>, 'isFirst' | 'isLeaving' | 'seq'> | null = null,
+): void {
   const { claim, spec, bid } = service
   const copy = claim === null ? undefined : service.copies.get(claim.host)
   if (claim === null || spec === null || copy === undefined || bid !== null) return
   service.pausedAt = claim.epoch
   const hosted = service.hosted ?? createHosted(ctx, service, spec, copy)
-  // It stays out of the new claim's way: the state goes to the next follower while the voters are asked.
-  const next = candidates(ctx.state, service).find((peer) => peer !== claim.host)
-  if (next !== undefined) install(ctx, service, hosted, next)
-  startBid(ctx, service, null, isLent)
+  // Who had the state until now keeps it: from the first moment another one has all of it.
+  if (handed?.isLeaving === false && handed.seq === copy.seq) keepLeft(ctx, hosted, claim.host)
+  else {
+    // It stays out of the new claim's way: the state goes to the next follower while the voters are asked.
+    const next = candidates(ctx.state, service).find((peer) => peer !== claim.host)
+    if (next !== undefined) install(ctx, service, hosted, next)
+  }
+  startBid(ctx, service, null, handed?.isFirst)
 }
 
 /** Nobody has the state: without durability the service starts anew, with it it is lost. */

@@ -14,7 +14,8 @@ export type ServiceFault =
   | { readonly type: 'crash' | 'leave' | 'worker' }
   | { readonly type: 'restart' | 'pause' | 'clog'; readonly forMs: number }
   | { readonly type: 'partition'; readonly forMs: number; readonly kind: 'halves' | 'bridge' | 'one-way' }
-  | { readonly type: 'migrate' }
+  /** `isFatal`: its new host dies in the moment in which who asked hears that it moved. */
+  | { readonly type: 'migrate'; readonly isFatal: boolean }
 
 export interface ServicePlan {
   readonly kind: ServiceWorldKind
@@ -62,7 +63,7 @@ function makeFault(rng: SimRng, kind: ServiceWorldKind): ServiceFault {
   if (dice < 0.68) return { type: 'restart', forMs }
   if (dice < 0.8) return { type: 'pause', forMs }
   if (dice < 0.87) return { type: 'leave' }
-  return dice < 0.94 ? { type: 'worker' } : { type: 'migrate' }
+  return dice < 0.94 ? { type: 'worker' } : { type: 'migrate', isFatal: dice >= 0.965 }
 }
 
 function makeLinks(rng: SimRng, kind: ServiceWorldKind): LinkConditions {

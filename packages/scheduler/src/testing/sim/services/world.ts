@@ -298,10 +298,12 @@ function strike(world: World, peer: Peer, fault: ServiceFault): void {
       peer.host.killWorker(rng.int(4))
       return
     case 'migrate': {
-      const to = rng.pick(livePeers(world)).runtime.self
-      peer.runtime.services.order(service, { type: 'migrate', to }, ({ status }) =>
-        world.trace.event('s', peer.index, status.length, () => `migrated: ${status}`),
-      )
+      const target = rng.pick(livePeers(world))
+      const to = target.runtime.self
+      peer.runtime.services.order(service, { type: 'migrate', to }, ({ status }) => {
+        world.trace.event('s', peer.index, status.length, () => `migrated: ${status}`)
+        if (fault.isFatal && status === 'ok' && !world.isOver) kill(world, target)
+      })
       return
     }
     case 'pause':
