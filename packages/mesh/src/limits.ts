@@ -31,8 +31,12 @@ export const limits = {
   controlQueuedBytesMax: 67_108_864,
   /** Bytes of one chunk frame with its header: 64 KiB, half of every browser's smallest maximum. */
   chunkFrameBytes: 65_536,
+  /** The same on a TCP line, where a frame is no more than a write: a piece of a chunk with what stands in front of it. */
+  lineFrameBytes: 262_208,
   /** High watermark of a bulk link, in bytes: more made cold links three times slower. */
   bulkBufferedBytesMax: 262_144,
+  /** The same on a TCP line. */
+  lineBufferedBytesMax: 786_432,
   /** High watermark for chunks on a control link, in bytes: a heartbeat waits behind this and one chunk at most. */
   controlChunksBufferedBytesMax: 65_536,
   /** Bytes that a sender may have on the way before the receiver says that it took them in. */

@@ -50,6 +50,11 @@ export interface Link {
   readonly bufferedBytes: number
   /** Queues a copy of a message; on a closed link it is dropped silently (the close event tells). */
   send(message: Uint8Array): void
+  /**
+   * As `send`, of a message in two parts, where the link need not copy: `rest` must not change any more.
+   * A link that has it takes messages of `messageBytesMax` as well as small ones.
+   */
+  sendParts?(front: Uint8Array, rest: Uint8Array): void
   /** At most one listener; messages that arrive before it is set are kept for it. */
   onMessage(listener: (message: Uint8Array) => void): Unsubscribe
   /** `bufferedBytes` fell to the low watermark (64 KiB). */

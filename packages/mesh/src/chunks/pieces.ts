@@ -1,7 +1,7 @@
 import { type ChunkRef, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { equalBytes } from '../membership/bytes.ts'
-import { sha256 } from '../membership/crypto.ts'
+import { digest } from './digests.ts'
 
 /** Bytes of one SHA-256. */
 export const hashBytes = 32
@@ -35,7 +35,7 @@ export async function hashPieces(bytes: Uint8Array): Promise<Uint8Array> {
   let next = 0
   const lane = async (): Promise<void> => {
     for (let index = next++; index < count; index = next++) {
-      hashes.set(await sha256(pieceOf(bytes, index)), index * hashBytes)
+      hashes.set(await digest(pieceOf(bytes, index)), index * hashBytes)
     }
   }
   // Platforms hash on threads of their own.
@@ -45,13 +45,13 @@ export async function hashPieces(bytes: Uint8Array): Promise<Uint8Array> {
 
 export async function isPiece(bytes: Uint8Array, hashes: Uint8Array, index: number): Promise<boolean> {
   const from = index * hashBytes
-  return equalBytes(await sha256(bytes), hashes.subarray(from, from + hashBytes))
+  return equalBytes(await digest(bytes), hashes.subarray(from, from + hashBytes))
 }
 
 /** Whether these are the hashes of the chunk's pieces. */
 export async function isHashList(hashes: Uint8Array, ref: ChunkRef): Promise<boolean> {
   if (hashes.length !== pieceCount(ref.sizeBytes) * hashBytes) return false
-  return equalBytes(await sha256(hashes), ref.hash)
+  return equalBytes(await digest(hashes), ref.hash)
 }
 
 /** Whether two references with one id mean the same bytes. */

@@ -7,7 +7,7 @@ import type { Wanted } from './wanted.ts'
 export interface ChunkRoutesOptions {
   readonly role: PeerRole
   readonly store: () => Pick<MeshChunkStore, 'has' | 'onWanted' | 'onAnswer' | 'onLost' | 'onReach'>
-  session(peer: PeerId): Pick<Session, 'wantPiece' | 'sendPiece' | 'pipe'> | null
+  session(peer: PeerId): Pick<Session, 'wantPiece' | 'sendPiece' | 'pipe' | 'remote'> | null
   isKnown(peer: PeerId): boolean
   members(): readonly PeerId[]
 }
@@ -52,6 +52,7 @@ export function createChunkRoutes(options: ChunkRoutesOptions): ChunkRoutes {
       if (isKnown(peer)) return 'away'
       return helper() === undefined ? 'gone' : 'linked'
     },
+    isTrusted: (peer) => session(peer)?.remote.role === 'member',
     ask(peer, wanted) {
       const direct = session(peer)
       const member = direct === null ? helper() : undefined

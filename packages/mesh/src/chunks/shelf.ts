@@ -44,7 +44,7 @@ export interface Shelf {
   keep(kept: Kept, bytes: Uint8Array): Promise<void>
   /** @throws the disk's error, or `E_HASH` when it gives something else */
   readAll(id: ChunkId): Promise<Uint8Array>
-  /** Unchecked: whoever gets it checks it. */
+  /** @throws as `readAll` */
   readPiece(id: ChunkId, index: number): Promise<Uint8Array>
   /** @param inMemory the whole is wanted at once, so it is put together in memory */
   draft(ref: ChunkRef, inMemory: boolean): Draft
@@ -105,10 +105,7 @@ class TwoPlaceShelf implements Shelf {
     const { sizeBytes } = entry.ref
     const whole = new Uint8Array(sizeBytes)
     for (let index = 0; index < pieceCount(sizeBytes); index++) {
-      const piece = await this.#readDisk(entry, index)
-      const isRight = entry.hashes.length === 0 || (await isPiece(piece, entry.hashes, index))
-      if (!isRight) throw damageError(id, index)
-      pieceOf(whole, index).set(piece)
+      pieceOf(whole, index).set(await this.#readDisk(entry, index))
     }
     return whole
   }
@@ -158,7 +155,10 @@ class TwoPlaceShelf implements Shelf {
 
   async #readDisk(entry: Entry, index: number): Promise<Uint8Array> {
     const disk = await this.#openDisk()
-    return disk.read(entry.key, index, pieceSize(entry.ref.sizeBytes, index))
+    const piece = await disk.read(entry.key, index, pieceSize(entry.ref.sizeBytes, index))
+    const isRight = entry.hashes.length === 0 || (await isPiece(piece, entry.hashes, index))
+    if (!isRight) throw damageError(entry.ref.id, index)
+    return piece
   }
 
   #openDisk(): Promise<PieceDisk> {

@@ -9,8 +9,8 @@ import {
   type StopSignal,
 } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import { sha256 } from '../membership/crypto.ts'
 import { createListeners, type Listeners } from '../transport/listeners.ts'
+import { digest } from './digests.ts'
 import type { OpenDisk } from './disk.ts'
 import { checkRef, hashBytes, hashPieces, isHashList, isSameChunk, refError } from './pieces.ts'
 import { createServing, type Serving } from './serving.ts'
@@ -21,6 +21,8 @@ import type { Reach, Wanted } from './wanted.ts'
 /** What chunk stores say to each other, and who is there. */
 export interface ChunkNetwork {
   reach(peer: PeerId): Reach
+  /** Whether what this peer says of its own chunks is taken for true: it is a member, at the other end of a link. */
+  isTrusted(peer: PeerId): boolean
   ask(peer: PeerId, wanted: Wanted): void
   /** Resolves when the bytes arrived, or never will. */
   answer(peer: PeerId, request: number, bytes: Uint8Array | null): Promise<void>
@@ -94,6 +96,7 @@ class NetworkChunkStore implements MeshChunkStore {
     this.#transfers = createTransfers({
       clock: options.clock,
       reach: (peer) => network.reach(peer),
+      isTrusted: (peer) => network.isTrusted(peer),
       ask: (peer, wanted) => network.ask(peer, wanted),
       refuse: (peer, error) => network.refuse(peer, error),
       draft: (ref, inMemory) => this.#shelf.draft(ref, inMemory),
@@ -119,7 +122,7 @@ class NetworkChunkStore implements MeshChunkStore {
   async put(id: ChunkId, bytes: Uint8Array): Promise<ChunkRef> {
     this.#checkOpen()
     const hashes = this.#isAlone ? new Uint8Array(0) : await hashPieces(bytes)
-    const hash = this.#isAlone ? new Uint8Array(hashBytes) : await sha256(hashes)
+    const hash = this.#isAlone ? new Uint8Array(hashBytes) : await digest(hashes)
     const ref: ChunkRef = { id, sizeBytes: bytes.length, hash, home: this.#self }
     const held = this.#shelf.get(id)
     if (held !== null && !isSameChunk(held.ref, ref))
@@ -196,6 +199,7 @@ class NetworkChunkStore implements MeshChunkStore {
 
 const nobody: ChunkNetwork = {
   reach: () => 'gone',
+  isTrusted: () => false,
   ask: () => {},
   answer: async () => {},
   refuse: () => {},

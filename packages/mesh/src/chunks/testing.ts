@@ -14,6 +14,8 @@ export interface StoreWorld {
   setReach(a: string, b: string, reach: Reach): void
   /** Changes, or with `null` swallows, what is said from now on. */
   tamper: (from: string, to: string, said: Said) => Said | null
+  /** Peers that all others take for members. */
+  readonly trusted: Set<string>
   /** How long what was just tampered with takes; 0: the next turn. */
   delayMs: () => number
   /** Codes that a peer refused, in order, with who it was that it refused. */
@@ -31,6 +33,7 @@ export function createStoreWorld(clock: Clock): StoreWorld {
     reaches.get(key(a, b)) ?? (stores.has(b) ? 'linked' : 'gone')
   const world: StoreWorld = {
     tamper: (_from, _to, said) => said,
+    trusted: new Set(),
     delayMs: () => 0,
     refusals: [],
     said: [],
@@ -46,6 +49,7 @@ export function createStoreWorld(clock: Clock): StoreWorld {
         clock,
         network: {
           reach: (peer) => reachOf(name, peer),
+          isTrusted: (peer) => world.trusted.has(peer),
           ask: (peer, wanted) => void say(name, peer, { type: 'wanted', wanted }),
           answer: (peer, request, bytes) => say(name, peer, { type: 'piece', request, bytes }),
           refuse: (peer, error) => void world.refusals.push(`${name} refused ${peer}: ${error.code}`),

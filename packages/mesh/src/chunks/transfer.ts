@@ -1,5 +1,5 @@
 import type { ChunkRef, PeerId, ShoalError } from '@shoal/scheduler'
-import { sha256 } from '../membership/crypto.ts'
+import { digest } from './digests.ts'
 import { hashBytes, isHashList, isPiece, pieceCount, pieceSize } from './pieces.ts'
 import type { Draft } from './shelf.ts'
 
@@ -91,7 +91,8 @@ export async function takeHashes(transfer: Transfer, hashes: Uint8Array): Promis
 }
 
 /**
- * Checks a piece and writes it; when it came before the hashes, once they are here.
+ * Checks a piece and writes it; when it came before the hashes, once they are here. What is vouched for is not checked,
+ * unless it is the only piece: then its hash is the list.
  * @returns `false`: its bytes are not this chunk's
  * @throws what the draft throws
  */
@@ -99,12 +100,12 @@ export async function takePiece(
   transfer: Transfer,
   index: number,
   bytes: Uint8Array,
-  draft: () => Draft,
+  { draft, isVouched }: { readonly draft: () => Draft; readonly isVouched: boolean },
 ): Promise<boolean> {
   if (transfer.got.length === 1) {
     // The only piece comes without a list: it is the list's only entry.
-    if (!(await takeHashes(transfer, await sha256(bytes)))) return false
-  } else {
+    if (!(await takeHashes(transfer, await digest(bytes)))) return false
+  } else if (!isVouched) {
     if (transfer.hashes === null) await new Promise<void>((resolve) => transfer.early.push(resolve))
     if (transfer.isOver) return true
     if (!(await isPiece(bytes, transfer.hashes as Uint8Array, index))) return false

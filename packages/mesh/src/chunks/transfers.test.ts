@@ -241,6 +241,58 @@ describe('[66] bytes that do not match', () => {
     expect(world.refusals).toEqual(['c refused a: E_HASH'])
   })
 
+  test('[CH4] pieces of the member that made the chunk are not hashed again, all others are', async () => {
+    const { world, stores, put, settle } = await threePeers()
+    world.trusted.add('a').add('b')
+    const last = 4
+    let isSpoilt = (_from: string, _index: number): boolean => false
+    const indices = new Map<number, number | null>()
+    world.tamper = (from, _to, said) => {
+      if (said.type === 'wanted') indices.set(said.wanted.request, said.wanted.index)
+      if (said.type === 'wanted') return said
+      return isSpoilt(from, indices.get(said.request) ?? -1) ? spoil(said) : said
+    }
+    const ref = await put(chunkBytes(5 * piece))
+    isSpoilt = (_from, index) => index === last
+    const taken = await settle(stores.c.fetch(ref, [a]))
+    expectSameBytes(taken.subarray(0, last * piece), chunkBytes(last * piece))
+    expect(taken[last * piece]).not.toBe(chunkBytes(5 * piece)[last * piece])
+    expect(world.refusals).toEqual([])
+    stores.c.drop(ref.id)
+    // A copy is no word of who made it, and hashes are always looked at.
+    await expect(settle(stores.c.fetch(ref, [b]))).rejects.toThrow(codeOf('E_HASH'))
+    isSpoilt = (_from, index) => index === -1
+    await expect(settle(stores.c.fetch(ref, [a]))).rejects.toThrow(codeOf('E_HASH'))
+    world.trusted.clear()
+    isSpoilt = (_from, index) => index === last
+    await expect(settle(stores.c.fetch(ref, [a]))).rejects.toThrow(codeOf('E_HASH'))
+  })
+
+  test('[CH4] what the disk of a holder damaged is not given out', async () => {
+    const { world, stores, clock, settle } = await threePeers()
+    let isDamaged = false
+    const kept = new Map<string, Uint8Array>()
+    const openDisk = async () => ({
+      write: async (key: number, index: number, bytes: Uint8Array) =>
+        void kept.set(`${key} ${index}`, bytes.slice()),
+      read: async (key: number, index: number) => {
+        const bytes = (kept.get(`${key} ${index}`) ?? new Uint8Array(0)).slice()
+        return isDamaged ? bytes.fill(7) : bytes
+      },
+      drop: async () => {},
+      close: async () => {},
+    })
+    const d = world.join('d', { memoryBytesMax: 1000, openDisk })
+    world.trusted.add('d')
+    const ref = await d.put(chunkId('d' as PeerId, 1, 1), chunkBytes(3 * piece))
+    await clock.until(() => d.stats.memoryBytes === 0)
+    expectSameBytes(await settle(stores.c.fetch(ref, ['d' as PeerId])), chunkBytes(3 * piece))
+    stores.c.drop(ref.id)
+    isDamaged = true
+    await expect(settle(stores.c.fetch(ref, ['d' as PeerId]))).rejects.toThrow(codeOf('E_CHUNK_LOST'))
+    expect([d.has(ref.id), world.refusals]).toEqual([false, []])
+  })
+
   test('from everybody: E_HASH, and the peer goes on', async () => {
     const { world, stores, put, settle } = await threePeers()
     const ref = await put(chunkBytes(3 * piece))

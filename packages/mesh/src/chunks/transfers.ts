@@ -6,8 +6,8 @@ import {
   ShoalError,
   type StopSignal,
 } from '@shoal/scheduler'
+import { giveBody } from '../bodies.ts'
 import { limits } from '../limits.ts'
-import { giveBody } from '../wire/piece-bodies.ts'
 import { isSameChunk, refError } from './pieces.ts'
 import type { Draft } from './shelf.ts'
 import { type Request, Sources } from './sources.ts'
@@ -26,6 +26,7 @@ import type { Reach, Wanted } from './wanted.ts'
 export interface TransfersOptions {
   readonly clock: Clock
   reach(peer: PeerId): Reach
+  isTrusted(peer: PeerId): boolean
   ask(peer: PeerId, wanted: Wanted): void
   /** Tells a peer what was wrong with what it sent. */
   refuse(peer: PeerId, error: ShoalError): void
@@ -212,12 +213,16 @@ class PieceTransfers implements Transfers {
   }
 
   async #take(asked: Request, bytes: Uint8Array): Promise<void> {
-    const { transfer, index } = asked
+    const { transfer, index, peer } = asked
+    // Who made the chunk could have named the hash of any bytes.
+    const isVouched = peer === transfer.ref.home && this.#options.isTrusted(peer)
     const draft = (): Draft => this.#options.draft(transfer.ref, transfer.inMemory)
     try {
       const isRight =
-        index === null ? await takeHashes(transfer, bytes) : await takePiece(transfer, index, bytes, draft)
-      if (transfer.left === 0 && !transfer.isOver) this.#finish(transfer)
+        index === null
+          ? await takeHashes(transfer, bytes)
+          : await takePiece(transfer, index, bytes, { draft, isVouched })
+      if (transfer.left === 0 && transfer.hashes !== null && !transfer.isOver) this.#finish(transfer)
       if (isRight) this.#sources.settled(asked)
       else this.#mismatched(asked)
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Clock, DetectorOptions, Message, PeerId, Rng, ViewEvent } from '@shoal/scheduler'
+import { hashesUnderWay } from '../chunks/hash-threads.ts'
 import { createInvite, type RoomInvites } from '../invite.ts'
 import { openRoom, type ReplicaFactory, type RoomOptions } from '../room.ts'
 import type { Refusal, Room } from '../room.types.ts'
@@ -43,7 +44,7 @@ export function createTestClock(): TestClock {
     defer: (callback) => void deferred.push(callback),
     async settle() {
       for (let quiet = 0; quiet < 4; quiet++) {
-        if (runDue() || cryptoCalls() > 0) quiet = 0
+        if (runDue() || cryptoCalls() > 0 || hashesUnderWay() > 0) quiet = 0
         await new Promise((resolve) => setImmediate(resolve))
       }
     },

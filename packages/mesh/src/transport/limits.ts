@@ -1,5 +1,7 @@
 /** Largest message of a link in bytes. SCTP peers agree on 262,144: one byte more ends the connection. */
 export const MESSAGE_BYTES_MAX: number = 256 * 1024 - 1
+/** Largest message of a bulk line in bytes: a piece of a chunk, with what stands in front of it. */
+export const LINE_MESSAGE_BYTES_MAX: number = 288 * 1024
 /** Below this many queued bytes a link reports that it drained. */
 export const LOW_WATERMARK_BYTES: number = 64 * 1024
 /** Fallback poll while above the watermark: some stacks lose `bufferedamountlow`. */

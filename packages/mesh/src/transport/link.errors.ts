@@ -2,11 +2,11 @@ import type { LinkChannel } from '@shoal/scheduler'
 import { ShoalError } from '@shoal/scheduler'
 import { MESSAGE_BYTES_MAX } from './limits.ts'
 
-export function tooLarge(sizeBytes: number): ShoalError {
+export function tooLarge(sizeBytes: number, sizeBytesMax: number = MESSAGE_BYTES_MAX): ShoalError {
   return new ShoalError(
     'E_TOO_LARGE',
-    `Cannot send a message as its size must be at most ${MESSAGE_BYTES_MAX} bytes: current value is ${sizeBytes}`,
-    { data: { sizeBytes, sizeBytesMax: MESSAGE_BYTES_MAX } },
+    `Cannot send a message as its size must be at most ${sizeBytesMax} bytes: current value is ${sizeBytes}`,
+    { data: { sizeBytes, sizeBytesMax } },
   )
 }
 

@@ -1,7 +1,15 @@
 import { type Clock, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
 import { packBody } from './body.ts'
-import { type Budget, createIntake, encodeChunk, type Intake, type LargeBody, sizeOf } from './chunks.ts'
+import {
+  type Budget,
+  createIntake,
+  cutChunk,
+  type Intake,
+  joinChunk,
+  type LargeBody,
+  sizeOf,
+} from './chunks.ts'
 import { readCredit } from './control.ts'
 import { type FrameType, frameTypes } from './frames.ts'
 import type { Pipe } from './pipe.ts'
@@ -113,9 +121,8 @@ class ChunkLine implements Line {
   send(transfer: Transfer): boolean {
     const { clock } = this.#options
     const { link } = this.pipe
-    const bufferedBytesMax = this.isControl
-      ? limits.controlChunksBufferedBytesMax
-      : limits.bulkBufferedBytesMax
+    const bufferedBytesMax = this.#bufferedBytesMax()
+    const frameBytesMax = this.pipe.hasParts ? limits.lineFrameBytes : limits.chunkFrameBytes
     const sizeBytes = sizeOf(transfer.body)
     while (transfer.sentBytes < sizeBytes) {
       const windowBytes = this.#isProven ? limits.bulkWindowBytes : limits.bulkFirstWindowBytes
@@ -123,13 +130,13 @@ class ChunkLine implements Line {
       // Not at the limit itself: a link tells that it drained when it was above its low watermark.
       if (link.bufferedBytes > bufferedBytesMax) return false
       if (transfer.sentBytes === 0) transfer.startedAt = clock.now()
-      const { id, type, body, sentBytes } = transfer
-      const chunk = encodeChunk(id, type, body, sentBytes, this.#memory)
+      const chunk = cutChunk(transfer, transfer.sentBytes, frameBytesMax)
       transfer.sentBytes += chunk.bytes
       this.#sentBytes += chunk.bytes
       this.#usedAt = clock.now()
       this.#movedAt = this.#usedAt
-      this.pipe.sendFrame(frameTypes.chunk, chunk.frame)
+      if (this.pipe.hasParts) this.pipe.sendParts(frameTypes.chunk, chunk.front, chunk.rest)
+      else this.pipe.sendFrame(frameTypes.chunk, joinChunk(chunk, this.#memory))
       // A link may close while it is given something: its bodies are on another one by now.
       if (this.#isClosed) return false
     }
@@ -170,6 +177,11 @@ class ChunkLine implements Line {
     this.#isClosed = true
     this.#kept.length = 0
     this.#intake.close()
+  }
+
+  #bufferedBytesMax(): number {
+    if (this.isControl) return limits.controlChunksBufferedBytesMax
+    return this.pipe.hasParts ? limits.lineBufferedBytesMax : limits.bulkBufferedBytesMax
   }
 
   #used(): void {

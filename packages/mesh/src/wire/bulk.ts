@@ -219,7 +219,7 @@ class LinkedBulk implements Bulk {
     pipe.link.onDrain(() => this.#pump())
     pipe.onClose(() => this.#dropLine(line))
     pipe.setReader({
-      bytesMax: limits.chunkFrameBytes,
+      bytesMax: limits.lineFrameBytes,
       framesPerS: limits.memberFramesPerS,
       onFrame: (type, body) => this.#onFrame(line, type, body),
     })

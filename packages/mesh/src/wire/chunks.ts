@@ -1,12 +1,12 @@
 import { type Clock, ShoalError } from '@shoal/scheduler'
+import { takeBody } from '../bodies.ts'
 import { limits } from '../limits.ts'
 import { type FrameType, frameHeaderBytes, frameTypes, readUint32, writeUint32 } from './frames.ts'
-import { takeBody } from './piece-bodies.ts'
 
-/** In front of each piece: transfer, index, total bytes (4 bytes each), type of the whole (1 byte). */
+/** In front of each chunk: transfer, where in the whole it begins, total bytes (4 bytes each), type of the whole (1 byte). */
 export const chunkHeaderBytes = 13
 
-/** Bytes of every piece but the last. */
+/** Bytes of every chunk but the last, at least; all of them on links with messages of that size. */
 export const chunkBytes: number = limits.chunkFrameBytes - frameHeaderBytes - chunkHeaderBytes
 
 /** Kinds of bodies that may be large. */
@@ -29,32 +29,43 @@ export function sizeOf({ head, rest }: LargeBody): number {
   return head.length + rest.length
 }
 
+/** A chunk frame in two parts: the second one is a view of the body. */
+export interface ChunkFrame {
+  /** Room for the frame's own header, the chunk's header, and the body's head in the first chunk. */
+  readonly front: Uint8Array
+  readonly rest: Uint8Array
+  /** What it carries of the body. */
+  readonly bytes: number
+}
+
 /**
- * Builds the chunk frame of what starts at `from`, with room for the frame's own header in front; `bytes` is
- * what it carries. The only copy on the way out.
- * @param memory of `limits.chunkFrameBytes`, to build it in; default: fresh
+ * The chunk frame of what starts at `from`.
+ * @param frameBytesMax of the link
  */
-export function encodeChunk(
-  transfer: number,
-  type: FrameType,
-  whole: LargeBody,
+export function cutChunk(
+  { id, type, body }: { readonly id: number; readonly type: FrameType; readonly body: LargeBody },
   from: number,
-  memory: Uint8Array = new Uint8Array(limits.chunkFrameBytes),
-): { readonly frame: Uint8Array; readonly bytes: number } {
-  const total = sizeOf(whole)
-  const bytes = Math.min(chunkBytes, total - from)
-  const frame = memory.subarray(0, frameHeaderBytes + chunkHeaderBytes + bytes)
-  const header = frame.subarray(frameHeaderBytes)
-  writeUint32(header, 0, transfer)
-  writeUint32(header, 4, from / chunkBytes)
+  frameBytesMax: number,
+): ChunkFrame {
+  const total = sizeOf(body)
+  const bytes = Math.min(frameBytesMax - frameHeaderBytes - chunkHeaderBytes, total - from)
+  const headBytes = from === 0 ? body.head.length : 0
+  const front = new Uint8Array(frameHeaderBytes + chunkHeaderBytes + headBytes)
+  const header = front.subarray(frameHeaderBytes)
+  writeUint32(header, 0, id)
+  writeUint32(header, 4, from)
   writeUint32(header, 8, total)
   header[12] = type
-  const { head, rest } = whole
-  const headBytes = from === 0 ? head.length : 0
-  if (headBytes > 0) header.set(head, chunkHeaderBytes)
-  const restFrom = from + headBytes - head.length
-  header.set(rest.subarray(restFrom, restFrom + bytes - headBytes), chunkHeaderBytes + headBytes)
-  return { frame, bytes }
+  if (headBytes > 0) header.set(body.head, chunkHeaderBytes)
+  const restFrom = from + headBytes - body.head.length
+  return { front, rest: body.rest.subarray(restFrom, restFrom + bytes - headBytes), bytes }
+}
+
+/** Puts a frame together: the only copy on the way out. */
+export function joinChunk({ front, rest }: ChunkFrame, memory: Uint8Array): Uint8Array {
+  memory.set(front)
+  memory.set(rest, front.length)
+  return memory.subarray(0, front.length + rest.length)
 }
 
 /** Memory for bodies that are being put together, over all peers. */
@@ -164,15 +175,16 @@ class ChunkIntake implements Intake {
   }
 
   get isOverdrawn(): boolean {
-    return this.#receivedBytes - this.#creditedBytes > limits.bulkWindowBytes + chunkBytes
+    return this.#receivedBytes - this.#creditedBytes > limits.bulkWindowBytes + limits.lineFrameBytes
   }
 
   mustWait(frame: Uint8Array): boolean {
     this.#dropOver()
     if (this.#assembly !== null || frame.length <= chunkHeaderBytes) return false
-    const { transfer, index, total } = readHeader(frame)
-    if (transfer <= this.#taken.lastTransfer || index !== 0 || total > limits.messageBytesMax) return false
-    return !this.#budget.hasRoom(total)
+    const chunk = readHeader(frame)
+    const { transfer, from, total } = chunk
+    if (transfer <= this.#taken.lastTransfer || from !== 0 || total > limits.messageBytesMax) return false
+    return !isWhole(chunk) && !this.#budget.hasRoom(total)
   }
 
   take(frame: Uint8Array): { readonly type: FrameType; readonly body: Uint8Array } | null {
@@ -184,6 +196,11 @@ class ChunkIntake implements Intake {
       // Its sender has not heard of that, perhaps as the link broke that should have told it.
       this.#toldTransfer = 0
       return null
+    }
+    if (this.#assembly === null) this.#checkFirst(chunk)
+    if (this.#assembly === null && isWhole(chunk)) {
+      this.#end(chunk.transfer)
+      return { type: chunk.type as FrameType, body: chunk.bytes }
     }
     const one = this.#assembly ?? this.#begin(chunk)
     this.#checkNext(one, chunk)
@@ -222,7 +239,7 @@ class ChunkIntake implements Intake {
     if (ended !== null) this.#budget.free(ended.body.length)
   }
 
-  #begin(chunk: ChunkHeader): Assembly {
+  #checkFirst(chunk: ChunkHeader): void {
     if (chunk.total > limits.messageBytesMax) {
       this.#end(chunk.transfer)
       throw new ShoalError(
@@ -230,12 +247,15 @@ class ChunkIntake implements Intake {
         `Cannot take a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${chunk.total}`,
       )
     }
-    if (chunk.index !== 0) {
-      return this.#refuse(chunk.transfer, `its first index must be 0: current value is ${chunk.index}`)
+    if (chunk.from !== 0) {
+      this.#refuse(chunk.transfer, `the first one must begin at 0: current value is ${chunk.from}`)
     }
     if (!largeTypes.has(chunk.type)) {
-      return this.#refuse(chunk.transfer, `its type must be one of a message: current value is ${chunk.type}`)
+      this.#refuse(chunk.transfer, `its type must be one of a message: current value is ${chunk.type}`)
     }
+  }
+
+  #begin(chunk: ChunkHeader): Assembly {
     this.#budget.take(chunk.total)
     this.#assembly = {
       transfer: chunk.transfer,
@@ -248,8 +268,7 @@ class ChunkIntake implements Intake {
   }
 
   #checkNext(one: Assembly, chunk: ChunkHeader): void {
-    const index = one.gotBytes / chunkBytes
-    const wanted = Math.min(chunkBytes, one.body.length - one.gotBytes)
+    const leftBytes = one.body.length - one.gotBytes
     if (chunk.transfer !== one.transfer) {
       this.#end(one.transfer)
       this.#refuse(
@@ -257,14 +276,16 @@ class ChunkIntake implements Intake {
         `transfer ${one.transfer} must end first: current value is ${chunk.transfer}`,
       )
     }
-    if (chunk.index !== index) {
-      this.#refuse(one.transfer, `its index must be ${index}: current value is ${chunk.index}`)
+    if (chunk.from !== one.gotBytes) {
+      this.#refuse(one.transfer, `it must begin at ${one.gotBytes}: current value is ${chunk.from}`)
     }
     if (chunk.total !== one.body.length || chunk.type !== one.type) {
       this.#refuse(one.transfer, `its total must stay ${one.body.length}: current value is ${chunk.total}`)
     }
-    if (chunk.bytes.length !== wanted) {
-      this.#refuse(one.transfer, `its size must be ${wanted}: current value is ${chunk.bytes.length}`)
+    const { length } = chunk.bytes
+    if (length > leftBytes || length < Math.min(chunkBytes, leftBytes)) {
+      const text = `its size must be at least ${chunkBytes}, or all of the ${leftBytes} bytes that are left`
+      this.#refuse(one.transfer, `${text}: current value is ${length}`)
     }
   }
 
@@ -289,10 +310,16 @@ class ChunkIntake implements Intake {
 
 interface ChunkHeader {
   readonly transfer: number
-  readonly index: number
+  /** Where in the whole it begins. */
+  readonly from: number
   readonly total: number
   readonly type: number
   readonly bytes: Uint8Array
+}
+
+/** A whole body in a frame that links can only bring in memory of its own: it may be handed on as it is. */
+function isWhole({ from, total, bytes }: ChunkHeader): boolean {
+  return from === 0 && bytes.length === total && total > limits.chunkFrameBytes
 }
 
 function readHeader(frame: Uint8Array): ChunkHeader {
@@ -304,7 +331,7 @@ function readHeader(frame: Uint8Array): ChunkHeader {
   }
   return {
     transfer: readUint32(frame, 0),
-    index: readUint32(frame, 4),
+    from: readUint32(frame, 4),
     total: readUint32(frame, 8),
     type: frame[12] as number,
     bytes: frame.subarray(chunkHeaderBytes),

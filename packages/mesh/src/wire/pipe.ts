@@ -30,6 +30,13 @@ export interface Pipe {
   send(type: FrameType, body: Uint8Array): void
   /** Sends a frame that has room for its header in front of its body. */
   sendFrame(type: FrameType, frame: Uint8Array): void
+  /** Whether the link takes frames in two parts. */
+  readonly hasParts: boolean
+  /**
+   * As `sendFrame`, with the end of the body apart: it is not copied, and must not change any more.
+   * Only where `hasParts`.
+   */
+  sendParts(type: FrameType, front: Uint8Array, rest: Uint8Array): void
   setReader(reader: PipeReader): void
   /** Keeps what arrives, unread, until `release`. */
   hold(): void
@@ -83,6 +90,15 @@ class LinkPipe implements Pipe {
 
   sendFrame(type: FrameType, frame: Uint8Array): void {
     this.link.send(writeFrameHeader(frame, type, this.#sent))
+    this.#sent = (this.#sent + 1) >>> 0
+  }
+
+  get hasParts(): boolean {
+    return this.link.sendParts !== undefined
+  }
+
+  sendParts(type: FrameType, front: Uint8Array, rest: Uint8Array): void {
+    this.link.sendParts?.(writeFrameHeader(front, type, this.#sent), rest)
     this.#sent = (this.#sent + 1) >>> 0
   }
 

@@ -4,7 +4,7 @@ import type { TestClock } from '../membership/testing.ts'
 import { createLinkPair } from '../transport/memory.ts'
 import { type Bulk, createBulk } from './bulk.ts'
 import { type BulkDoor, createBulkDoor } from './bulk-door.ts'
-import { type Budget, createBudget, encodeChunk } from './chunks.ts'
+import { type Budget, createBudget, cutChunk, joinChunk } from './chunks.ts'
 import { type FrameType, frameHeaderBytes, frameTypes } from './frames.ts'
 import { createPipe, type Pipe } from './pipe.ts'
 
@@ -150,6 +150,9 @@ function slowed(clock: TestClock, link: Link, bytesPerMs: number): Link {
 
 /** The body of the chunk frame that carries what of `whole` starts at `from`. */
 export function chunkOf(transfer: number, type: FrameType, whole: Uint8Array, from: number): Uint8Array {
-  const { frame } = encodeChunk(transfer, type, { head: new Uint8Array(0), rest: whole }, from)
-  return frame.subarray(frameHeaderBytes)
+  const body = { head: new Uint8Array(0), rest: whole }
+  const memory = new Uint8Array(limits.chunkFrameBytes)
+  return joinChunk(cutChunk({ id: transfer, type, body }, from, memory.length), memory).slice(
+    frameHeaderBytes,
+  )
 }

@@ -22,6 +22,8 @@ export interface StreamReader {
   readonly bytesMax: number
   /** `body` is a view of what came in: others share its memory. */
   onMessage(kind: number, body: Uint8Array): void
+  /** Where to put a message that comes in several reads; default: fresh memory. */
+  memory?(sizeBytes: number): Uint8Array
   onDrain(): void
   /** Once: the line is gone, by itself or by the other side. Not called after `close` or `destroy`. */
   onGone(reason: string): void
@@ -36,6 +38,8 @@ export interface Stream {
   setReader(reader: StreamReader): void
   /** Queues a copy of `body`; all of one turn leave in one write. Gives the copy. */
   send(kind: number, body: Uint8Array): Uint8Array
+  /** Queues a message in two parts; the second one is not copied, and must not change any more. */
+  sendParts(kind: number, front: Uint8Array, rest: Uint8Array): void
   /** What arrives from now on waits. */
   pause(): void
   resume(): void
@@ -95,15 +99,15 @@ class FramedStream implements Stream {
     message.writeUInt32BE(kind * 2 ** 24 + body.length, 0)
     message.set(body, headerBytes)
     const copy = message.subarray(headerBytes)
-    if (this.#isOver || this.#socket.writableEnded) return copy
-    if (!this.#isCorked) {
-      this.#isCorked = true
-      this.#socket.cork()
-      process.nextTick(this.#uncork)
-    }
-    this.#socket.write(message, this.#onWritten)
-    if (this.#socket.writableLength > LOW_WATERMARK_BYTES) this.#wasHigh = true
+    this.#write([message])
     return copy
+  }
+
+  sendParts(kind: number, front: Uint8Array, rest: Uint8Array): void {
+    const start = Buffer.allocUnsafe(headerBytes + front.length)
+    start.writeUInt32BE(kind * 2 ** 24 + front.length + rest.length, 0)
+    start.set(front, headerBytes)
+    this.#write([start, rest])
   }
 
   pause(): void {
@@ -134,6 +138,17 @@ class FramedStream implements Stream {
   destroy(): void {
     this.#isOver = true
     this.#socket.destroy()
+  }
+
+  #write(parts: readonly Uint8Array[]): void {
+    if (this.#isOver || this.#socket.writableEnded) return
+    if (!this.#isCorked) {
+      this.#isCorked = true
+      this.#socket.cork()
+      process.nextTick(this.#uncork)
+    }
+    for (const part of parts) this.#socket.write(part, this.#onWritten)
+    if (this.#socket.writableLength > LOW_WATERMARK_BYTES) this.#wasHigh = true
   }
 
   readonly #uncork = (): void => {
@@ -183,7 +198,7 @@ class FramedStream implements Stream {
         this.#reader.onMessage(kind, new Uint8Array(chunk.buffer, chunk.byteOffset + at, length))
         at += length
       } else {
-        this.#body = new Uint8Array(length)
+        this.#body = this.#reader.memory?.(length) ?? new Uint8Array(length)
         this.#bodyKind = kind
         this.#gotBytes = 0
       }
