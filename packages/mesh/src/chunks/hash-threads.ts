@@ -22,6 +22,8 @@ interface NodeModules {
   'node:os': { availableParallelism(): number }
 }
 
+declare const setImmediate: (callback: () => void) => void
+
 type GetModule = <K extends keyof NodeModules>(name: K) => NodeModules[K] | undefined
 
 const hashBytes = 32
@@ -104,9 +106,9 @@ function createPool(threads: readonly HashThread[]): HashThreads {
       new Promise((resolve) => {
         underWay++
         waiting.push({ piece, resolve })
-        // A long row of pieces must let other things pass, the start of a thread among them.
+        // A long row of pieces must let other things pass, the start of a thread among them: timers that are late do not.
         if (threads.some(({ isUp }) => isUp)) pump()
-        else setTimeout(pump, 0)
+        else setImmediate(pump)
       }),
   }
 }
