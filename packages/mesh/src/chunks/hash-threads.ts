@@ -4,6 +4,8 @@ import { sha256 } from '../membership/sha256.ts'
 export interface HashThreads {
   /** Pieces whose hash is being made. */
   readonly underWay: number
+  /** Whether a thread runs. */
+  readonly areUp: boolean
   /** The SHA-256 of a piece, which must stay as it is until then. While no thread runs it is made here. */
   digest(piece: Uint8Array): Promise<Uint8Array>
 }
@@ -73,6 +75,10 @@ function createPool(threads: readonly HashThread[]): HashThreads {
   let underWay = 0
   const waiting: { readonly piece: Uint8Array; resolve(hash: Uint8Array): void }[] = []
 
+  function areUp(): boolean {
+    return threads.some(({ isUp }) => isUp)
+  }
+
   function freest(): HashThread | undefined {
     let best: HashThread | undefined
     for (const thread of threads) if (thread.free > (best?.free ?? 0)) best = thread
@@ -87,7 +93,7 @@ function createPool(threads: readonly HashThread[]): HashThreads {
   function pump(): void {
     while (waiting.length > 0) {
       const thread = freest()
-      if (thread === undefined && threads.some(({ isUp }) => isUp)) return
+      if (thread === undefined && areUp()) return
       const { piece, resolve } = waiting.shift() as (typeof waiting)[number]
       if (thread === undefined) settle(sha256(piece), resolve)
       else
@@ -102,12 +108,15 @@ function createPool(threads: readonly HashThread[]): HashThreads {
     get underWay() {
       return underWay
     },
+    get areUp() {
+      return areUp()
+    },
     digest: (piece) =>
       new Promise((resolve) => {
         underWay++
         waiting.push({ piece, resolve })
         // A long row of pieces must let other things pass, the start of a thread among them: timers that are late do not.
-        if (threads.some(({ isUp }) => isUp)) pump()
+        if (areUp()) pump()
         else setImmediate(pump)
       }),
   }
