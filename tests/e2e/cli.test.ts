@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Program, startShoal } from '../support/program.ts'
+import { softwareGpu } from '../support/vulkan.ts'
 
 // The command line as its users have it: processes that find each other over real signalling and WebRTC.
 
@@ -59,13 +61,59 @@ describe('shoal', () => {
 
     const status = shoal(['status', room.memberInvite, '--json'])
     expect(await status.ended, status.errors).toBe(0)
-    const { peers } = JSON.parse(status.lines.join('')) as { peers: { name: string; role: string }[] }
-    expect(peers).toContainEqual(expect.objectContaining({ name: 'otter', role: 'contributor' }))
+    const said = JSON.parse(status.lines.join(''))
+    expect(said.peers).toContainEqual(expect.objectContaining({ name: 'otter', role: 'contributor' }))
+    const { peer } = joined
+    expect(said.processors).toContainEqual({
+      id: `${peer}/worker/0`,
+      kind: 'worker',
+      peer,
+      isDefault: true,
+      score: expect.any(Number),
+    })
+    // Two Node processes of one machine.
+    expect(said.links).toContainEqual({ peer, over: 'tcp' })
 
     // Polite ends: both processes leave by themselves on SIGTERM.
     expect(await lender.stop()).toBe(0)
     expect(await room.up.stop()).toBe(0)
   })
+
+  test('[GP5] join --gpu without a GPU lends the workers and says the way out; --require-gpu fails', async () => {
+    const room = await openRoom(['--workers', '0', '--no-gpu'])
+    // Runners of tests may point to packages that are theirs.
+    const bare = { NODE_PATH: '' }
+    const lender = shoal(['join', room.contributorInvite, '--workers', '1', '--gpu', '--name', 'otter'], bare)
+    await lender.line(/^Joined as contributor, lending 1 worker\. /)
+    expect(lender.errors).toMatch(
+      /^! no GPU to lend: .*"webgpu" is not installed. To fix: npm install webgpu@/m,
+    )
+    const strict = shoal(['join', room.contributorInvite, '--require-gpu'], bare)
+    expect(await strict.ended).toBe(1)
+    expect(strict.errors).toMatch(
+      /^shoal: E_GPU: Cannot lend a GPU as there must be one: .* To fix: [^\n]*$/m,
+    )
+    const status = shoal(['status', room.memberInvite])
+    expect(await status.ended, status.errors).toBe(0)
+    expect(status.lines.join('\n')).toMatch(/otter +contributor +1 worker \(speed \d+\.\d\) +\d+ ms over TCP/)
+  })
+
+  test.skipIf(Object.keys(softwareGpu()).length === 0)(
+    '[GP2] join --gpu lends the GPU that is there',
+    async () => {
+      const room = await openRoom(['--workers', '0'])
+      const lender = shoal(['join', room.contributorInvite, '--workers', '0', '--gpu'], {
+        ...softwareGpu(),
+        // The optional package is installed for the tests, not for the SDK.
+        NODE_PATH: fileURLToPath(new URL('../node_modules', import.meta.url)),
+      })
+      await lender.line(/^Joined as contributor, lending 0 workers and a GPU\. /)
+      const status = shoal(['status', room.memberInvite, '--json'])
+      expect(await status.ended, status.errors).toBe(0)
+      const { processors } = JSON.parse(status.lines.join(''))
+      expect(processors).toContainEqual(expect.objectContaining({ kind: 'webgpu', isDefault: false }))
+    },
+  )
 
   test('up serves the page or says how to build it', async () => {
     const { url } = await openRoom(['--workers', '0'])

@@ -202,6 +202,13 @@ class OpenedRoom implements Room {
     return { ...health, reasons: [...health.reasons, `Chunks stay in memory: ${chunkFault.message}`] }
   }
 
+  links(): ReturnType<Room['links']> {
+    return this.#peers.list().flatMap(({ peer }) => {
+      const session = this.#peers.session(peer)
+      return session === null ? [] : [{ peer, over: session.pipe.link.isFast === true ? 'tcp' : 'webrtc' }]
+    })
+  }
+
   async durable(job: JobId): Promise<void> {
     const { replica } = this
     if (replica?.durable !== undefined) return replica.durable(job)

@@ -54,6 +54,8 @@ export interface Room {
    */
   durable(job: JobId): Promise<void>
   health(): RoomHealth
+  /** What reaches the peers in view at present. */
+  links(): readonly { readonly peer: PeerId; readonly over: 'webrtc' | 'tcp' }[]
   onHealth(listener: (health: RoomHealth) => void): Unsubscribe
   /** Everything refused or broken on the way in, with its code; for logs and tests. */
   onRefused(listener: (refusal: Refusal) => void): Unsubscribe

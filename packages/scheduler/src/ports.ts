@@ -48,6 +48,8 @@ export interface Link {
   readonly binding: { readonly local: string; readonly remote: string } | null
   /** Bytes accepted but not yet handed to the network. */
   readonly bufferedBytes: number
+  /** What is sent goes over a TCP line at present. Absent: never. */
+  readonly isFast?: boolean
   /** Queues a copy of a message; on a closed link it is dropped silently (the close event tells). */
   send(message: Uint8Array): void
   /**

@@ -144,6 +144,7 @@ function meshIn(room: Room, host: PeerHost, platform: Platform, options: MeshOpt
       return { ...health, reasons: [...health.reasons, ...host.reasons()] }
     },
     onHealth: (listener) => room.onHealth(listener),
+    links: () => room.links(),
     durable: (job) => room.durable(job),
     onView: (listener) => network.onView(listener),
     leave: (withinMs) => room.leave(withinMs),

@@ -67,6 +67,7 @@ export async function openLocalMesh(platform: Platform, options: MeshOptions = {
     health: () => ({ isOnline: true, peers: 1, members: 1, durability: 'memory', reasons: host.reasons() }),
     durable: null,
     onHealth: () => () => {},
+    links: () => [],
     onView: () => () => {},
     leave: () => Promise.resolve(),
   })

@@ -7,7 +7,7 @@ import { checkMapOptions } from './options.ts'
 import type { ServiceSlots, WorkerHost } from './processors/index.ts'
 import { endOfTurn } from './runtime-parts.ts'
 import type { TaskHandle } from './task.ts'
-import type { Chunk, Lending, Mesh, MeshHealth, Task, TaskGroup, TaskOptions } from './types.ts'
+import type { Chunk, Lending, Mesh, MeshHealth, MeshMetrics, Task, TaskGroup, TaskOptions } from './types.ts'
 import { createView, type View, type Waitable } from './view.ts'
 
 /** Longest wait for services to move before this peer goes, in milliseconds. */
@@ -22,6 +22,8 @@ export interface MeshParts extends EngineParts {
   /** How this peer stands in its room; a local mesh is always well. */
   health(): Omit<MeshHealth, 'processors'>
   onHealth(listener: () => void): Unsubscribe
+  /** What reaches other peers. */
+  links(): MeshMetrics['links']
   onView(listener: (event: ViewEvent) => void): Unsubscribe
   /** Says goodbye and leaves, waiting this long for others to hang up; a local mesh has nothing to do. */
   leave(withinMs: number): Promise<void>
@@ -144,7 +146,7 @@ function createFace(shared: Shared, view: View): Mesh {
     task: (id) => engine.taskById(id) as Task<unknown> as Task<never>,
     group: (jobId) => engine.group(jobId as JobId) as TaskGroup<unknown> as TaskGroup<never>,
     health: shared.health,
-    metrics: () => ({ chunks: { ...(runtime.chunks?.stats ?? noChunks) } }),
+    metrics: () => ({ chunks: { ...(runtime.chunks?.stats ?? noChunks) }, links: parts.links() }),
     explain: (subject) => runtime.story(typeof subject === 'string' ? subject : subject.id),
     close: shared.close,
     [Symbol.asyncDispose]: shared.close,

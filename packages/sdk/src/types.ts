@@ -249,6 +249,8 @@ export interface MeshMetrics {
     readonly movedInBytes: number
     readonly movedOutBytes: number
   }
+  /** What reaches other peers at present: WebRTC, or a TCP line between two Node peers. */
+  readonly links: readonly { readonly peer: string; readonly over: 'webrtc' | 'tcp' }[]
 }
 
 /** Options of {@link Mesh.map}. */

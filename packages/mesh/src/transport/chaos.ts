@@ -138,6 +138,9 @@ function wrapLink(link: Link, weather: Weather): Link {
     channel: link.channel,
     messageBytesMax: link.messageBytesMax,
     binding: link.binding,
+    get isFast() {
+      return link.isFast === true
+    },
     get bufferedBytes() {
       return link.bufferedBytes + (events.isClosed ? 0 : outgoing.heldBytes)
     },

@@ -55,6 +55,7 @@ describe('shoal', () => {
     [['run', '--fast', 'x.mjs'], "Unknown option '--fast'"],
     [['run'], 'a module is needed'],
     [['join'], 'one invite is needed'],
+    [['up', '--gpu', '--no-gpu'], '--no-gpu goes with no other flag about GPUs'],
     [['up', '--port', '70000'], '--port must be a whole number from 0 to 65535: current value is "70000"'],
   ])('%j ends with code 2 and one line', async (argv, reason) => {
     const { code, output, errors } = await finish(argv)

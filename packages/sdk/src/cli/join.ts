@@ -1,6 +1,7 @@
 import { joinMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import { type Command, inviteOf } from './command.ts'
+import { gpuFlags, gpuWishOf, ownProcessors, settleGpu } from './gpu.ts'
 import { labelOf, memberFlags, meshOptions } from './member.ts'
 import { type Terminal, toJson, whenStopped } from './terminal.ts'
 
@@ -18,18 +19,21 @@ export const join: Command = {
       help: 'folder that keeps this peer, so that a restart goes on with its work',
     },
     ...memberFlags,
+    ...gpuFlags,
   },
   async run(args, terminal) {
     const invite = inviteOf(args, join)
+    const wish = gpuWishOf(args, join)
     const dataDir = args.text('data-dir')
     const storage = dataDir === undefined ? {} : { storage: dataDir }
     const late = setTimeout(
       () => terminal.note('! Waiting: the signalling server of the room does not answer'),
       lateMs,
     )
-    const joining = joinMesh(invite, { ...meshOptions(args), ...storage, signal: terminal.stop })
+    const joining = joinMesh(invite, { ...meshOptions(args, wish), ...storage, signal: terminal.stop })
     const mesh = await joining.finally(() => clearTimeout(late))
     try {
+      await settleGpu(mesh, wish, terminal)
       if (args.isJson) await reportJson(mesh, terminal)
       else await report(mesh, terminal)
       await whenStopped(terminal.stop)
@@ -41,8 +45,11 @@ export const join: Command = {
 }
 
 async function report(mesh: Mesh, terminal: Terminal): Promise<void> {
-  const own = mesh.processors.filter((processor) => processor.peer === mesh.self).length
-  await terminal.print(`Joined as ${mesh.role}, lending ${own} worker${own === 1 ? '' : 's'}. Ctrl-C leaves.`)
+  const own = ownProcessors(mesh)
+  const workers = own.filter(({ kind }) => kind === 'worker').length
+  const gpu = own.length > workers ? ' and a GPU' : ''
+  const lent = `${workers} worker${workers === 1 ? '' : 's'}${gpu}`
+  await terminal.print(`Joined as ${mesh.role}, lending ${lent}. Ctrl-C leaves.`)
   mesh.on('peer-joined', (peer) => terminal.note(`+ ${labelOf(peer)} joined (${peer.role})`))
   mesh.on('peer-left', (peer) => terminal.note(`- ${peer.id.slice(0, 8)} ${peer.cause}`))
   mesh.on('health', (health) => {
@@ -51,7 +58,7 @@ async function report(mesh: Mesh, terminal: Terminal): Promise<void> {
 }
 
 async function reportJson(mesh: Mesh, terminal: Terminal): Promise<void> {
-  const processors = mesh.processors.filter((processor) => processor.peer === mesh.self)
+  const processors = ownProcessors(mesh)
   await terminal.print(toJson({ event: 'joined', peer: mesh.self, role: mesh.role, processors }))
   mesh.on('peer-joined', (peer) => void terminal.print(toJson({ event: 'peer-joined', peer })))
   mesh.on('peer-left', (peer) => void terminal.print(toJson({ event: 'peer-left', peer })))

@@ -3,6 +3,7 @@ import { ShoalError } from '@shoal/scheduler'
 import { joinMesh } from '../node.ts'
 import type { Mesh, MeshOptions, PeerInfo } from '../types.ts'
 import type { Arguments, Flag } from './command.ts'
+import type { GpuWish } from './gpu.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Joining takes a second; a command that ends by itself does not wait longer than this for a server that is away. */
@@ -19,7 +20,7 @@ export const memberFlags: Readonly<Record<string, Flag>> = {
 }
 
 /** The mesh options that those flags say. */
-export function meshOptions(args: Arguments): MeshOptions {
+export function meshOptions(args: Arguments, gpu: GpuWish = 'auto'): MeshOptions {
   const name = args.text('name')
   const workers = args.integer('workers', 0, 256)
   const listen = args.text('listen')
@@ -27,6 +28,7 @@ export function meshOptions(args: Arguments): MeshOptions {
     ...(name === undefined ? {} : { name }),
     ...(workers === undefined ? {} : { workers }),
     ...(listen === undefined ? {} : { listen }),
+    gpu: gpu === 'auto' ? gpu : gpu !== 'none',
   }
 }
 

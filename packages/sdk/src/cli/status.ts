@@ -1,5 +1,6 @@
 import type { Mesh } from '../types.ts'
 import { type Command, inviteOf } from './command.ts'
+import { describeProcessors } from './gpu.ts'
 import { joinSoon, labelOf } from './member.ts'
 import { whenSettled } from './settled.ts'
 import { toJson } from './terminal.ts'
@@ -16,7 +17,8 @@ export const status: Command = {
     try {
       await whenSettled(mesh, terminal.stop)
       const peers = mesh.peers.filter((peer) => !peer.isSelf)
-      const record = { health: mesh.health(), peers, jobs: mesh.jobs() }
+      const { links } = mesh.metrics()
+      const record = { health: mesh.health(), peers, processors: mesh.processors, links, jobs: mesh.jobs() }
       await terminal.print(args.isJson ? toJson(record) : describe(mesh))
     } finally {
       await mesh.close()
@@ -27,10 +29,14 @@ export const status: Command = {
 
 function describe(mesh: Mesh): string {
   const peers = mesh.peers.filter((peer) => !peer.isSelf)
+  const { links } = mesh.metrics()
   const lines = peers.map((peer) => {
-    const lent = `${peer.processors.length} processor${peer.processors.length === 1 ? '' : 's'}`
+    const lent = describeProcessors(mesh.processors.filter((processor) => processor.peer === peer.id))
+    const over = links.find((link) => link.peer === peer.id)?.over
+    const way = over === undefined ? '' : over === 'tcp' ? ' over TCP' : ' over WebRTC'
     const state = peer.isSuspected ? ', silent' : ''
-    return `  ${labelOf(peer).padEnd(24)} ${peer.role.padEnd(12)} ${lent.padEnd(14)} ${Math.round(peer.rttMs)} ms${state}`
+    const head = `${labelOf(peer).padEnd(24)} ${peer.role.padEnd(12)} ${lent.padEnd(24)}`
+    return `  ${head} ${Math.round(peer.rttMs)} ms${way}${state}`
   })
   const jobs = mesh.jobs().map((job) => {
     const state = job.isEnded ? 'ended' : `owner ${job.owner.slice(0, 8)}`

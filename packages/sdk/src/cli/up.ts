@@ -3,6 +3,7 @@ import type { RoomHost } from '../host/types.ts'
 import { joinMesh } from '../node.ts'
 import type { Mesh } from '../types.ts'
 import type { Arguments, Command } from './command.ts'
+import { gpuFlags, gpuWishOf, settleGpu } from './gpu.ts'
 import { labelOf, memberFlags, meshOptions } from './member.ts'
 import { qrCode } from './qr.ts'
 import { type Terminal, toJson, whenStopped } from './terminal.ts'
@@ -26,9 +27,11 @@ export const up: Command = {
     },
     'no-page': { type: 'boolean', help: 'serve signalling only, not the page' },
     ...memberFlags,
+    ...gpuFlags,
   },
   async run(args, terminal) {
     const dataDir = args.text('data-dir')
+    const wish = gpuWishOf(args, up)
     const host = await hostRoom({
       host: args.text('host') ?? '0.0.0.0',
       port: args.integer('port', 0, 65_535) ?? defaultPort,
@@ -37,9 +40,10 @@ export const up: Command = {
     })
     try {
       const storage = dataDir === undefined ? {} : { storage: dataDir }
-      const options = { ...meshOptions(args), ...storage, signal: terminal.stop }
+      const options = { ...meshOptions(args, wish), ...storage, signal: terminal.stop }
       const mesh = await joinMesh(host.memberInvite, options)
       try {
+        await settleGpu(mesh, wish, terminal)
         await announce(host, mesh, args, terminal)
         await whenStopped(terminal.stop)
       } finally {
