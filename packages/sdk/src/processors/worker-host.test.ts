@@ -80,6 +80,23 @@ function resultOf(outcome: CallEnded['outcome']): unknown {
 }
 
 describe('lend()', () => {
+  test('[RC7] offers a worker once it runs: no task waits for its start', async () => {
+    const host = open(1)
+    await host.ready()
+    const offered: number[] = []
+    host.onProcessors((processors) => offered.push(processors.length))
+    const lent = host.lend(3)
+    expect(host.processors).toHaveLength(1)
+    await lent
+    expect(host.processors).toHaveLength(3)
+    await host.lend(0)
+    const again = host.lend(1)
+    expect(host.processors).toHaveLength(0)
+    await again
+    expect(host.processors).toHaveLength(1)
+    expect(offered.at(-1)).toBe(1)
+  })
+
   test('starts workers, and ends surplus ones after what they run', async () => {
     const host = open(1)
     await host.lend(3)

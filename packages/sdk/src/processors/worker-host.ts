@@ -59,8 +59,6 @@ export interface BodyProgress {
 
 /** The workers of this peer as a {@link ProcessorHost}. */
 export interface WorkerHost extends ProcessorHost, Lending {
-  /** Like `lend` with a valid count, without waiting for it. */
-  resize(count: number): void
   /** Resolves when every worker that was started has answered or failed. */
   ready(): Promise<void>
   /** What bodies say through `ctx.progress`. */
@@ -83,6 +81,8 @@ class Host implements WorkerHost {
   readonly #options: WorkerHostOptions
   readonly #clock: Clock
   readonly #seats = new Map<ProcessorId, Seat>()
+  /** Seats that were added while others worked: not offered before they can. */
+  readonly #starting = new Set<Seat>()
   readonly #retiring = new Set<WorkerSlot>()
   readonly #parked = new Map<number, ParkedCall>()
   readonly #fetches = new Map<OperationHash, Promise<OperationRecord>>()
@@ -112,6 +112,7 @@ class Host implements WorkerHost {
     this.#clock = options.clock ?? systemClock
     this.#chunks = createChunkRelay(this.#clock, (request) => this.#body(request))
     this.#staff(options.count)
+    this.#publish()
   }
 
   get processors(): readonly ProcessorRecord[] {
@@ -134,12 +135,18 @@ class Host implements WorkerHost {
       const slot = seat.vacate()
       if (slot !== null) leaving.push(this.#retire(slot))
     }
-    this.#staff(workers)
-    await Promise.all([...leaving, this.ready()])
+    for (const seat of this.#staff(workers)) this.#starting.add(seat)
+    this.#publish()
+    await Promise.all([...leaving, this.#started(), this.ready()])
   }
 
-  resize(count: number): void {
-    void this.lend(count)
+  /** Resolves when the new seats have a worker that runs, or one that failed. */
+  async #started(): Promise<void> {
+    const starting = [...this.#starting].map(async (seat) => {
+      await Promise.allSettled([seat.slot?.ready])
+      if (this.#starting.delete(seat)) this.#publish()
+    })
+    await Promise.all(starting)
   }
 
   async #retire(slot: WorkerSlot): Promise<void> {
@@ -149,16 +156,17 @@ class Host implements WorkerHost {
     this.#forgetSlot(slot)
   }
 
-  #staff(count: number): void {
+  /** Fills up to `count` seats; gives the new ones. */
+  #staff(count: number): Seat[] {
+    const added: Seat[] = []
     for (let index = this.#seats.size; index < count; index++) {
       const id = processorId(this.#options.peer, 'worker', index)
       const start = () => this.#startSlot(id)
-      this.#seats.set(
-        id,
-        createSeat(id, this.#clock, start, () => this.#publish()),
-      )
+      const seat = createSeat(id, this.#clock, start, () => this.#publish())
+      this.#seats.set(id, seat)
+      added.push(seat)
     }
-    this.#publish()
+    return added
   }
 
   async ready(): Promise<void> {
@@ -358,7 +366,9 @@ class Host implements WorkerHost {
   }
 
   #publish(): void {
-    const seats = [...this.#seats.values()].filter(({ slot }) => slot !== null || this.#unstarted !== null)
+    const isOffered = (seat: Seat): boolean =>
+      this.#unstarted !== null || (seat.slot !== null && !this.#starting.has(seat))
+    const seats = [...this.#seats.values()].filter(isOffered)
     const score = this.#score
     this.#processors = seats.map(({ id }) => ({ id, kind: 'worker', isDefault: true, score }))
     for (const listener of this.#processorsListeners) listener(this.#processors)
