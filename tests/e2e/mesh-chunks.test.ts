@@ -1,4 +1,4 @@
-import { kernel, type Mesh, operation, scope } from '@shoal/sdk'
+import { type Chunk, kernel, type Mesh, operation, scope } from '@shoal/sdk'
 import { expect, test } from 'vitest'
 import type { NodePeer } from './support/node-peer.ts'
 import { useRoom } from './support/test-room.ts'
@@ -132,6 +132,52 @@ test('[CH8] a handle that another member got from a result keeps the chunk after
   expect((await got.get()).length).toBe(mib)
   got.release()
   await expect.poll(() => putter.metrics().chunks.heldBytes, { timeout: 10_000 }).toBe(0)
+}, 60_000)
+
+const readInside = operation(
+  'read inside',
+  async (given: { chunk: Chunk<Uint8Array> }) => (await given.chunk.get()).length,
+)
+
+test('[CH13] what lies inside a value or a result is kept as long as that, also when it is read elsewhere', async () => {
+  const mesh = await member('submitter')
+  await lenders(mesh, 1)
+  const chunk = await mesh.put(new Uint8Array(mib))
+  const outer = await mesh.put({ chunk })
+  const small = mesh.spawn((given: object) => given, { chunk })
+  const large = mesh.spawn((given: object) => ({ ...given, pad: new Uint8Array(100_000) }), { chunk })
+  await small.wait()
+  await large.wait()
+  const control = await mesh.put(new Uint8Array(3 * mib))
+  chunk.release()
+  control.release()
+  await expect.poll(() => mesh.metrics().chunks.heldBytes).toBeLessThan(3 * mib)
+  expect(await mesh.spawn(readInside, outer)).toBe(mib)
+  for (const task of [small, large])
+    expect((await ((await task) as { chunk: typeof chunk }).chunk.get()).length).toBe(mib)
+  expect(await mesh.spawn(readInside, large as never)).toBe(mib)
+  expect(await mesh.spawn(readInside, small as never)).toBe(mib)
+  outer.release()
+}, 60_000)
+
+test('[CH8][A6] a handle is handed over with its task: its giver lets go at once, and a consumer is killed before it read', async () => {
+  const mesh = await member('submitter')
+  const [first, second] = (await lenders(mesh, 2)) as [NodePeer, NodePeer]
+  const either = scope.union(scope.peer(first.id), scope.peer(second.id))
+  const chunk = await mesh.put(new Uint8Array(mib))
+  const late = mesh.with({ scope: either }).spawn(
+    async (given: { chunk: Chunk<Uint8Array> }) => {
+      await new Promise((resolve) => setTimeout(resolve, 1_500))
+      return (await given.chunk.get()).length
+    },
+    { chunk },
+  )
+  chunk.release()
+  await expect.poll(() => late.explain().join('\n'), { timeout: 10_000 }).toContain('placed on')
+  const taker = late.explain().join('\n').includes(`placed on ${first.id}`) ? first : second
+  await taker.kill()
+  expect(await late).toBe(mib)
+  await expect.poll(() => mesh.metrics().chunks.heldBytes, { timeout: 10_000 }).toBe(0)
 }, 60_000)
 
 test('[CH10] what a user had put is lost with its peer: its consumers fail, and say so', async () => {

@@ -48,7 +48,7 @@ export interface ArgumentsParts {
 
 /**
  * Arguments as they are sent; or how the task has ended, as they cannot be.
- * @throws ShoalError `E_FOREIGN_TASK`
+ * @throws ShoalError `E_FOREIGN_TASK`, `E_CHUNK_REF` a released chunk
  */
 export function prepareArguments(
   { scope, record }: Operation<readonly unknown[], unknown>,
@@ -60,6 +60,8 @@ export function prepareArguments(
     try {
       return action()
     } catch (error) {
+      // As where the chunk is an argument itself.
+      if (error instanceof ShoalError && error.code === 'E_CHUNK_REF') throw error
       return { status: 'failed', error: errorToRecord(error), origin, attempts: 0, peer: null }
     }
   }

@@ -1,8 +1,10 @@
 import {
   ChunkPayload,
+  innerChunks,
   type JobId,
   PackedPayload,
   type Payload,
+  payloadOf,
   type Runtime,
   ShoalError,
   type TaskSpec,
@@ -66,11 +68,21 @@ export class ChunkBook implements ChunkKeeper {
   }
 
   async put(value: unknown): Promise<ChunkHandle<unknown>> {
-    return this.putBytes(packValue(value, this.#packer))
+    this.#nested = []
+    return this.putPayload(payloadOf(packValue(value, this.#packer), this.#nested))
   }
 
-  async putBytes(bytes: Uint8Array): Promise<ChunkHandle<unknown>> {
-    return this.#handle(await this.#chunks.put(bytes))
+  /** The value of a payload that is no chunk, as one. */
+  async putPayload(payload: Payload): Promise<ChunkHandle<unknown>> {
+    const bytes = payload instanceof PackedPayload ? payload.bytes : payload.pack()
+    const inner = innerChunks(payload)
+    // Hashing takes a while: until the new chunk keeps them, this peer does.
+    for (const chunk of inner) this.#chunks.open(chunk)
+    try {
+      return this.#handle(await this.#chunks.put(bytes, inner))
+    } finally {
+      for (const { ref } of inner) this.#chunks.release(ref.id)
+    }
   }
 
   async fetchChunk(chunk: ChunkPayload): Promise<unknown> {

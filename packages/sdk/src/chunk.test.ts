@@ -34,6 +34,39 @@ test('[CH7] inside a value a chunk is a handle, which the body reads and may pas
   chunk.release()
 })
 
+test('[CH13] what lies inside a put value is kept as long as the value, and goes with it', async () => {
+  const before = mesh.metrics().chunks.heldBytes
+  const innermost = await mesh.put('innermost')
+  const inner = await mesh.put({ innermost })
+  const outer = await mesh.put([inner])
+  innermost.release()
+  inner.release()
+  const [found] = (await outer.get()) as [typeof inner]
+  const { innermost: deep } = await found.get()
+  expect(await deep.get()).toBe('innermost')
+  deep.release()
+  found.release()
+  const length = withContext(
+    async (_, given: Chunk<string>[]) => (await (given[0] as Chunk<string>).get()).length,
+  )
+  const text = await mesh.put('text')
+  const texts = await mesh.put([text])
+  text.release()
+  expect(await mesh.spawn(length, texts)).toBe(4)
+  texts.release()
+  outer.release()
+  await expect.poll(() => mesh.metrics().chunks.heldBytes).toBe(before)
+})
+
+test('[CH13] a chunk inside a result is kept as long as the task may be asked for it', async () => {
+  const chunk = await mesh.put('inside')
+  const task = mesh.spawn((given: { chunk: Chunk<string> }) => ({ chunk: given.chunk }), { chunk })
+  await task.wait()
+  chunk.release()
+  const { chunk: found } = await task
+  expect(await found.get()).toBe('inside')
+})
+
 test('[CH8] a released handle says so, and the others go on', async () => {
   using chunk = await mesh.put([1, 2])
   const task = mesh.spawn((list: number[]) => list.length, chunk)
@@ -42,6 +75,9 @@ test('[CH8] a released handle says so, and the others go on', async () => {
   expect(await task).toBe(2)
   await expect(chunk.get()).rejects.toMatchObject({ code: 'E_CHUNK_REF' })
   expect(() => mesh.spawn((list: number[]) => list.length, chunk)).toThrow(/released/)
+  expect(() => mesh.spawn((given: object) => given, { chunk })).toThrow(/released/)
+  expect(() => mesh.map((given: object) => given, [{ chunk }])).toThrow(/released/)
+  await expect(mesh.put({ chunk })).rejects.toMatchObject({ code: 'E_CHUNK_REF' })
 })
 
 test('[CH7] a task gives its result as a chunk, and its failure as its own', async () => {

@@ -300,7 +300,7 @@ export class Engine implements BookKeeper {
   }
 
   putChunk(payload: Payload): Promise<Chunk<unknown>> {
-    return this.chunks.putBytes(payload.pack())
+    return this.chunks.putPayload(payload)
   }
 
   /**

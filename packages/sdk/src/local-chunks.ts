@@ -6,11 +6,13 @@ const noHash = new Uint8Array(32)
 /** The chunks of a peer that is alone: in memory. */
 export function createLocalChunks(self: PeerId): ChunkStore {
   const held = new Map<ChunkId, Uint8Array>()
+  const listeners = new Set<(id: ChunkId, isHeld: boolean) => void>()
   let heldBytes = 0
   return {
     async put(id, bytes) {
       held.set(id, bytes)
       heldBytes += bytes.length
+      for (const tell of listeners) tell(id, true)
       return { id, sizeBytes: bytes.length, hash: noHash, home: homeOf(id) ?? self }
     },
     has: (id) => held.has(id),
@@ -23,9 +25,13 @@ export function createLocalChunks(self: PeerId): ChunkStore {
     },
     drop(id) {
       heldBytes -= held.get(id)?.length ?? 0
-      held.delete(id)
+      if (!held.delete(id)) return
+      for (const tell of listeners) tell(id, false)
     },
-    onHeld: () => () => {},
+    onHeld(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
     get stats() {
       return { heldBytes, memoryBytes: heldBytes, diskBytes: 0, movedInBytes: 0, movedOutBytes: 0 }
     },

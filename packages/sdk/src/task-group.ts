@@ -1,4 +1,4 @@
-import { ChunkPayload, type Outcome, type RangeValues } from '@shoal/scheduler'
+import { ChunkPayload, heldChunks, type Outcome, type RangeValues } from '@shoal/scheduler'
 import { createEmitter } from './emitter.ts'
 import { showAsText } from './inspect.ts'
 import { type JobBook, type JobFollower, partOf } from './job-book.ts'
@@ -153,8 +153,8 @@ export class GroupHandle<T> implements TaskGroup<T>, JobFollower {
     const { index, count, outcome } = end
     for (let other = index; other < index + count; other++) this.#endOf[other] = end
     this.#ends.push(end)
-    if (outcome.status === 'done' && outcome.value instanceof ChunkPayload)
-      this.#chunks.push(this.book.keeper.openChunk(outcome.value))
+    if (outcome.status === 'done')
+      for (const chunk of heldChunks(outcome.value)) this.#chunks.push(this.book.keeper.openChunk(chunk))
     this.#endedCount += count
     if (outcome.status !== 'done') {
       this.#failed += count

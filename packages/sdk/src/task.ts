@@ -1,8 +1,17 @@
-import { ChunkPayload, type Outcome, type TaskRef, type TaskStatus, taskIdOf } from '@shoal/scheduler'
+import {
+  ChunkPayload,
+  heldChunks,
+  type Outcome,
+  type TaskRef,
+  type TaskStatus,
+  taskIdOf,
+} from '@shoal/scheduler'
 import { showAsText } from './inspect.ts'
 import type { JobBook } from './job-book.ts'
 import { outcomeError } from './outcome.ts'
 import type { Chunk, Task } from './types.ts'
+
+const noChunks: readonly Chunk<unknown>[] = Object.freeze([])
 
 /**
  * The handle of one task. A class, so that ten thousand of them are cheap: a promise, an id or an error
@@ -14,8 +23,8 @@ export class TaskHandle<T> implements Task<T> {
   /** For messages: the operation's name or the task's own. */
   readonly name: string
   outcome: Outcome | null = null
-  /** The value, where it is a chunk: kept for as long as this handle. */
-  held: Chunk<unknown> | null = null
+  /** The value, where it is a chunk, or those inside it: kept for as long as this handle. */
+  held: readonly Chunk<unknown>[] = noChunks
   #result: Promise<T> | null = null
   #waiting: { resolve(value: T): void; reject(reason: unknown): void } | null = null
   /** One listener needs no array: that is nearly always so. */
@@ -101,8 +110,10 @@ export class TaskHandle<T> implements Task<T> {
   settle(outcome: Outcome): void {
     if (this.outcome !== null) return
     this.outcome = outcome
-    if (outcome.status === 'done' && outcome.value instanceof ChunkPayload)
-      this.held = this.book.keeper.openChunk(outcome.value)
+    if (outcome.status === 'done') {
+      const held = heldChunks(outcome.value)
+      if (held.length > 0) this.held = held.map((chunk) => this.book.keeper.openChunk(chunk))
+    }
     if (this.#waiting !== null) this.#deliver(outcome)
     const ended = this.#ended
     this.#ended = null

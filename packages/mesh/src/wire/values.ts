@@ -8,10 +8,9 @@ import {
   noNeeds,
   type Outcome,
   type PackedColumn,
-  PackedPayload,
   type Payload,
   type ProcessorKind,
-  readChunkReference,
+  readPayload as payloadFrom,
   readColumn,
   type Scope,
   type TaskOptionsRecord,
@@ -41,8 +40,7 @@ export function readNo(value: unknown): number {
 }
 
 export function readPayload(value: unknown): Payload {
-  const bytes = asBytes(value, 'a payload')
-  return isChunkReference(bytes) ? readChunkReference(bytes) : new PackedPayload(bytes)
+  return payloadFrom(asBytes(value, 'a payload'))
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type ChunkId, ChunkPayload, isSameChunk } from '../model/chunk.ts'
+import { type ChunkId, ChunkPayload, innerChunks, isSameChunk } from '../model/chunk.ts'
 import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type PeerId, peerOfProcessor, taskIdOf } from '../model/ids.ts'
 import type { ChunkWish, MessageOf } from '../model/message.ts'
@@ -13,18 +13,24 @@ import { makeEnded, makeReady, makeWaiting } from './transitions.ts'
  * where a user put it. The tracker knows who holds copies and who has handles. Everybody else who needs
  * the chunk has an entry, too, and tells the tracker with `want`. A copy is kept for those who had it
  * made; they say `free` when their entry goes. An entry goes when nothing here refers to it any more:
- * no handle, no task that has not ended, no other peer, and, for a result, no job.
+ * no handle, no task that has not ended, no other peer, no value that a handle lies in, and, for a result, no job.
  */
 
 /** The entry of a chunk, made with the first word of it. */
 export function chunkOf(ctx: StepContext, payload: ChunkPayload): ChunkState {
   const { state } = ctx
   const known = state.chunks.get(payload.ref.id)
-  if (known !== undefined) return known
+  if (known !== undefined) {
+    // The first word of it may have come from a value that it lies in, which names nothing further in.
+    if (known.inner.length === 0) known.inner = keepIn(ctx, known, payload.inner)
+    return known
+  }
   const chunk: ChunkState = {
     payload,
     holders: new Map(),
     neededBy: new Set(),
+    keptIn: new Set(),
+    inner: [],
     handles: 0,
     wanters: new Set(),
     askers: new Set(),
@@ -32,9 +38,25 @@ export function chunkOf(ctx: StepContext, payload: ChunkPayload): ChunkState {
     wish: null,
     isRegistered: false,
   }
-  for (const peer of payload.holders) if (state.peers.has(peer)) chunk.holders.set(peer, state.now)
+  for (const peer of payload.holders)
+    if (state.peers.has(peer) && canHold(state, chunk, peer)) chunk.holders.set(peer, state.now)
   state.chunks.set(payload.ref.id, chunk)
+  chunk.inner = keepIn(ctx, chunk, payload.inner)
   return chunk
+}
+
+/** Keeps the chunks whose handles lie in a value for as long as the value may be read. */
+function keepIn(
+  ctx: StepContext,
+  place: ChunkState | JobState,
+  inner: readonly ChunkPayload[],
+): readonly ChunkState[] {
+  return inner.map((payload) => {
+    const chunk = chunkOf(ctx, payload)
+    chunk.keptIn.add(place)
+    register(ctx, chunk)
+    return chunk
+  })
 }
 
 /** Notes that a task cannot run, or be forgotten, without this chunk. */
@@ -62,9 +84,13 @@ export function unneedChunks(ctx: StepContext, task: TaskState): void {
   }
 }
 
-/** A task ended with a chunk as its value. */
-export function noteResultChunk(ctx: StepContext, outcome: Outcome): void {
-  if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) return
+/** A task ended with a chunk as its value, or with handles to chunks inside it. */
+export function noteResultChunk(ctx: StepContext, job: JobState, outcome: Outcome): void {
+  if (outcome.status !== 'done') return
+  if (!(outcome.value instanceof ChunkPayload)) {
+    keepIn(ctx, job, innerChunks(outcome.value))
+    return
+  }
   const chunk = chunkOf(ctx, outcome.value)
   const { processor } = outcome
   const maker = processor === null ? outcome.value.ref.home : peerOfProcessor(processor)
@@ -78,12 +104,18 @@ export function noteCopies(ctx: StepContext, task: TaskState, peer: PeerId): voi
 }
 
 export function addHolder(ctx: StepContext, chunk: ChunkState, peer: PeerId): void {
+  if (!canHold(ctx.state, chunk, peer)) return
   const isFirst = chunk.holders.size === 0
   chunk.holders.set(peer, ctx.state.now)
   if (!isFirst) return
   for (const task of chunk.neededBy)
     if (isWaitingFor(task)) makeReady(ctx, task, 'front', 'its chunk is back')
   answerAskers(ctx, chunk, null)
+}
+
+/** Of itself a peer knows better than others, who may speak of an earlier start. */
+function canHold({ self, stored }: SchedulerState, { payload }: ChunkState, peer: PeerId): boolean {
+  return peer !== self || stored.has(payload.ref.id)
 }
 
 /** Its inputs are known, and a chunk among them is nowhere. */
@@ -169,7 +201,7 @@ export function endRemake(ctx: StepContext, again: TaskState, outcome: Outcome):
   if (chunk === undefined) return
   if (outcome.status === 'done' && outcome.value instanceof ChunkPayload) {
     if (isSameChunk(outcome.value.ref, chunk.payload.ref)) {
-      noteResultChunk(ctx, outcome)
+      noteResultChunk(ctx, job, outcome)
       return
     }
     const text = `Cannot make chunk "${again.remakes}" again as its task must give the same value twice: current value is another one`
@@ -215,12 +247,28 @@ function trackerOf(state: SchedulerState, chunk: ChunkState): PeerId {
 
 /** Forgets a chunk that nothing here refers to, and frees the copies that were made for this peer. */
 export function freeIfUnused(ctx: StepContext, chunk: ChunkState): void {
-  const { state } = ctx
+  // Grows while it is read: what lies inside goes with it.
+  const unused = [chunk]
+  for (const one of unused) {
+    if (isUsed(ctx.state, one)) continue
+    forget(ctx, one)
+    for (const inner of one.inner) if (inner.keptIn.delete(one)) unused.push(inner)
+  }
+}
+
+function isUsed(state: SchedulerState, chunk: ChunkState): boolean {
+  if (chunk.handles > 0 || chunk.neededBy.size > 0 || chunk.wanters.size > 0 || chunk.askers.size > 0)
+    return true
+  if (chunk.keptIn.size > 0) return true
   const { ref, task } = chunk.payload
-  if (chunk.handles > 0 || chunk.neededBy.size > 0 || chunk.wanters.size > 0 || chunk.askers.size > 0) return
   // The result of a job that may still be asked for.
-  if (task !== null && state.jobs.has(task.job)) return
-  if (state.chunks.get(ref.id) !== chunk) return
+  if (task !== null && state.jobs.has(task.job)) return true
+  return state.chunks.get(ref.id) !== chunk
+}
+
+function forget(ctx: StepContext, chunk: ChunkState): void {
+  const { state } = ctx
+  const { ref } = chunk.payload
   state.chunks.delete(ref.id)
   state.wishes.delete(chunk)
   for (const holder of chunk.holders.keys()) ctx.send(holder, { type: 'free', chunks: [ref.id] })
@@ -231,9 +279,10 @@ export function freeIfUnused(ctx: StepContext, chunk: ChunkState): void {
 /** The job is dropped here: its results go unless somebody has handles. */
 export function freeResultsOf(ctx: StepContext, job: JobState): void {
   for (const chunk of [...ctx.state.chunks.values()]) {
-    if (chunk.payload.task?.job !== job.id) continue
-    if (job.claim.peer !== '') chunk.keeper = job.claim.peer
-    freeIfUnused(ctx, chunk)
+    const wasKept = chunk.keptIn.delete(job)
+    const isResult = chunk.payload.task?.job === job.id
+    if (isResult && job.claim.peer !== '') chunk.keeper = job.claim.peer
+    if (isResult || wasKept) freeIfUnused(ctx, chunk)
   }
 }
 
@@ -241,6 +290,11 @@ export function freeResultsOf(ctx: StepContext, job: JobState): void {
 export function onChunkOpened(ctx: StepContext, payload: ChunkPayload): void {
   const chunk = chunkOf(ctx, payload)
   chunk.handles++
+  register(ctx, chunk)
+}
+
+/** Has the tracker keep the chunk for this peer. */
+function register(ctx: StepContext, chunk: ChunkState): void {
   if (!chunk.isRegistered && trackerOf(ctx.state, chunk) !== ctx.state.self) tellTracker(ctx, chunk, 'keep')
 }
 
@@ -360,9 +414,13 @@ export function onLocated(ctx: StepContext, from: PeerId, message: MessageOf<'lo
   }
   chunk.isRegistered = message.error === null
   for (const holder of message.holders) if (state.peers.has(holder)) addHolder(ctx, chunk, holder)
-  if (message.wish !== 'find') return
-  if (message.error === null) answerAskers(ctx, chunk, null)
-  else lose(ctx, chunk, message.error)
+  if (message.error === null) {
+    if (message.wish === 'find') answerAskers(ctx, chunk, null)
+    return
+  }
+  // The peer where a user put it knows all that there ever was of it: it is freed, or went with an earlier start.
+  if (chunk.payload.task === null) chunk.holders.clear()
+  if (chunk.payload.task === null || message.wish === 'find') lose(ctx, chunk, message.error)
 }
 
 /** Repeats what no tracker has answered. */

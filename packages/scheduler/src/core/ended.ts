@@ -1,4 +1,4 @@
-import { ChunkPayload } from '../model/chunk.ts'
+import { ChunkPayload, innerChunks } from '../model/chunk.ts'
 import { errorRecord } from '../model/errors.ts'
 import { type TaskRef, taskIdOf } from '../model/ids.ts'
 import type { Outcome } from '../model/task.ts'
@@ -19,7 +19,7 @@ export function settleEnded(ctx: StepContext): void {
       endRemake(ctx, task, outcome)
       continue
     }
-    noteResultChunk(ctx, outcome)
+    noteResultChunk(ctx, task.job, outcome)
     if (task.job.isMine && task.outcomeBy === null) {
       task.outcomeEpoch = task.job.claim.epoch
       task.outcomeBy = ctx.state.self
@@ -75,6 +75,7 @@ export function feed(ctx: StepContext, dependent: TaskState, input: TaskState): 
     dependent.inputs ??= []
     dependent.inputs.push({ index, value: outcome.value })
     if (outcome.value instanceof ChunkPayload) needChunk(ctx, dependent, outcome.value)
+    else for (const chunk of innerChunks(outcome.value)) needChunk(ctx, dependent, chunk)
   }
   dependent.pendingNeeds--
   if (dependent.pendingNeeds === 0 && !dependent.job.isAdopting) makeReady(ctx, dependent)

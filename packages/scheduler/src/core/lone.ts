@@ -1,4 +1,4 @@
-import { ChunkPayload } from '../model/chunk.ts'
+import { ChunkPayload, innerChunks } from '../model/chunk.ts'
 import { nestedBase } from '../model/ids.ts'
 import type { Assignment } from '../model/message.ts'
 import type { Outcome, TaskSpec } from '../model/task.ts'
@@ -166,8 +166,8 @@ function endLone(state: SchedulerState, { ended }: EventOf<'calls-ended'>): Effe
   if (end === undefined || ended.length > 1 || end.outcome.status !== 'done') return null
   const { value } = end.outcome
   const held = state.executor.calls.get(end.callId)
-  if (held === undefined || held.phase !== 'running' || held.isYielded || value instanceof ChunkPayload)
-    return null
+  if (held === undefined || held.phase !== 'running' || held.isYielded) return null
+  if (value instanceof ChunkPayload || innerChunks(value).length > 0) return null
   const { call } = held
   const job = state.jobs.get(call.job)
   const known = state.executor.jobs.get(call.job)

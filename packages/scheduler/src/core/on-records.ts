@@ -172,7 +172,7 @@ function correct(ctx: StepContext, task: TaskState, by: PeerId, epoch: number, o
   task.outcomeEpoch = epoch
   task.outcomeBy = by
   ctx.state.story.add(ctx.state.now, task, 'outcome corrected by epoch', epoch)
-  noteResultChunk(ctx, outcome)
+  noteResultChunk(ctx, job, outcome)
   tellEnd(ctx, task, outcome)
   for (const dependent of task.dependents ?? []) feed(ctx, dependent, task)
 }

@@ -214,7 +214,9 @@ function inputsOf(task: TaskState): readonly AssignmentInput[] {
 function withHolders(task: TaskState, value: Payload): Payload {
   if (!(value instanceof ChunkPayload)) return value
   const chunk = task.chunks?.find(({ payload }) => payload.ref.id === value.ref.id)
-  return chunk === undefined ? value : new ChunkPayload(value.ref, value.task, [...chunk.holders.keys()])
+  return chunk === undefined
+    ? value
+    : new ChunkPayload(value.ref, value.task, [...chunk.holders.keys()], value.inner)
 }
 
 function assign(ctx: StepContext, task: TaskState, processor: ProcessorState): void {

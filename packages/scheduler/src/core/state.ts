@@ -133,6 +133,10 @@ export interface ChunkState {
   readonly holders: Map<PeerId, number>
   /** Tasks that have not ended and name it. */
   readonly neededBy: Set<TaskState>
+  /** Chunks in whose values a handle to it lies, and jobs with such outcomes. */
+  readonly keptIn: Set<ChunkState | JobState>
+  /** Chunks whose handles lie in its value. */
+  inner: readonly ChunkState[]
   /** Handles of local users. */
   handles: number
   /** Other peers with handles; only at its tracker. */

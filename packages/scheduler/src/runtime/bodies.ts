@@ -1,5 +1,5 @@
 import type { Event } from '../core/events.ts'
-import { ChunkPayload } from '../model/chunk.ts'
+import { ChunkPayload, innerChunks } from '../model/chunk.ts'
 import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type TaskRef, taskIdOf } from '../model/ids.ts'
 import { PackedPayload, type Payload } from '../model/payload.ts'
@@ -39,6 +39,9 @@ export function createBodyDesk({ host, clock, chunks, enqueue }: BodyDeskParts):
       done,
     )
 
+  const put = ({ value, done }: Extract<BodyRequest, { readonly type: 'put' }>): void =>
+    withChunks(chunks(), 'put a value', (kept) => kept.put(value.bytes, innerChunks(value)), done)
+
   const settled = (ref: TaskRef, outcome: Outcome): void => {
     if (watches.size === 0 || !watches.delete(taskIdOf(ref))) return
     if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) {
@@ -72,7 +75,7 @@ export function createBodyDesk({ host, clock, chunks, enqueue }: BodyDeskParts):
         fetch(request)
         return
       case 'put':
-        withChunks(chunks(), 'put a value', (kept) => kept.put(request.value.bytes), request.done)
+        put(request)
         return
       case 'release':
         enqueue({ type: 'chunk-released', at, chunk: request.chunk })

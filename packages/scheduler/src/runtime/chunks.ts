@@ -1,7 +1,7 @@
 import type { SchedulerConfig } from '../core/config.ts'
 import type { Call, EffectOf } from '../core/effects.ts'
 import type { CallEnded, Event } from '../core/events.ts'
-import { type ChunkId, ChunkPayload, chunkId, homeOf } from '../model/chunk.ts'
+import { type ChunkId, ChunkPayload, chunkId, homeOf, innerChunks } from '../model/chunk.ts'
 import { type ErrorRecord, errorRecord, ShoalError } from '../model/errors.ts'
 import type { PeerId, TaskRef } from '../model/ids.ts'
 import type { SliceItem } from '../model/message.ts'
@@ -11,10 +11,11 @@ import type { ChunkStats, ChunkStore, Clock, StopSignal } from '../ports.ts'
 /** The part of a runtime that speaks of chunks. */
 export interface RuntimeChunks {
   /**
-   * Keeps packed bytes on this peer. The result counts as one handle until it is released.
+   * Keeps packed bytes on this peer, and the chunks whose handles lie in them. The result counts as one handle until
+   * it is released.
    * @throws ShoalError `E_QUOTA`
    */
-  put(bytes: Uint8Array): Promise<ChunkPayload>
+  put(bytes: Uint8Array, inner?: readonly ChunkPayload[]): Promise<ChunkPayload>
   /** A handle to the chunk was made here: as many releases as openings let it go. */
   open(chunk: ChunkPayload): void
   release(id: ChunkId): void
@@ -73,9 +74,14 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
     enqueue({ type: 'chunk-stored', at: clock.now(), chunk, isHeld }),
   )
 
-  async function put(id: ChunkId, bytes: Uint8Array, task: TaskRef | null): Promise<ChunkPayload> {
+  async function put(
+    id: ChunkId,
+    bytes: Uint8Array,
+    task: TaskRef | null,
+    inner?: readonly ChunkPayload[],
+  ): Promise<ChunkPayload> {
     const ref = await store.put(id, bytes)
-    return new ChunkPayload({ ...ref, home: homeOf(id) ?? self }, task, [self])
+    return new ChunkPayload({ ...ref, home: homeOf(id) ?? self }, task, [self], inner)
   }
 
   async function keepOne(one: CallEnded): Promise<CallEnded> {
@@ -94,7 +100,11 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
     if (outcome.status !== 'done' || !isBig(outcome.value)) return outcome
     const id = call.remakes ?? chunkId(self, epoch, made++)
     try {
-      return { status: 'done', value: await put(id, outcome.value.pack(), { job: call.job, no }) }
+      const { bytes } = outcome.value as PackedPayload
+      return {
+        status: 'done',
+        value: await put(id, bytes, { job: call.job, no }, innerChunks(outcome.value)),
+      }
     } catch (error) {
       return { status: 'failed', error: recordOf(error) }
     }
@@ -115,8 +125,8 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
       get stats() {
         return store.stats
       },
-      async put(bytes) {
-        const chunk = await put(chunkId(self, epoch, made++), bytes, null)
+      async put(bytes, inner) {
+        const chunk = await put(chunkId(self, epoch, made++), bytes, null, inner)
         enqueue({ type: 'chunk-opened', at: clock.now(), chunk })
         return chunk
       },

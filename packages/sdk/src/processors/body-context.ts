@@ -4,6 +4,7 @@ import {
   type Need,
   noNeeds,
   type OperationRecord,
+  payloadOf,
   readChunkReference,
   ShoalError,
   type TaskRef,
@@ -166,11 +167,17 @@ export class BodyContext implements TaskHolder {
     return new BodyChunk(readChunkReference(reference), (chunk) => this.fetchChunk(chunk))
   }
 
+  /** Packs a value with the names of the chunks whose handles lie in it, so that they are kept with it. */
+  pack(value: unknown, packer: typeof packValue): Uint8Array {
+    this.#nested = []
+    return payloadOf(packer(value, this.codec), this.#nested).pack()
+  }
+
   /** Packs a value as soon as all tasks that it names have numbers. */
   async #packed(value: unknown): Promise<Uint8Array> {
     for (;;) {
       try {
-        return packValue(value, this.codec)
+        return this.pack(value, packValue)
       } catch (error) {
         if (!(error instanceof Unnumbered)) throw error
         await error.task.numbered

@@ -356,12 +356,11 @@ class BodyRunner implements BodyLink {
       return context.flushed().then(() => this.#done(call, operation, value) ?? undefined)
     }
     try {
-      const codec = context?.codec ?? null
       if (this.#config.resultForm === 'live' && isCloneSafe(value)) {
         if (operation.isStateless) this.#outbox.handOver(value)
         this.#end(call, resultStatus.live, value, operation)
       } else {
-        const packed = packShared(value, codec)
+        const packed = context === null ? packShared(value, null) : context.pack(value, packShared)
         this.#outbox.handOver(packed)
         this.#end(call, resultStatus.packed, packed, operation)
       }

@@ -6,6 +6,7 @@ import {
   PackedPayload,
   type RangeItems,
   type RangeValues,
+  readPayload,
   type SliceItem,
   type SliceOutcome,
 } from '@shoal/scheduler'
@@ -21,7 +22,7 @@ export function endOf(call: Call, status: number, value: unknown, ranMs: number)
     case resultStatus.live:
       return { callId, outcome: { status: 'done', value: new LivePayload(value) }, ranMs }
     case resultStatus.packed:
-      return { callId, outcome: { status: 'done', value: new PackedPayload(value as Uint8Array) }, ranMs }
+      return { callId, outcome: { status: 'done', value: readPayload(value as Uint8Array) }, ranMs }
     case resultStatus.failed:
       return { ...failedCall(call, value as ErrorRecord), ranMs }
     case resultStatus.refused:

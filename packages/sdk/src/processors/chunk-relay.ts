@@ -4,9 +4,10 @@ import {
   ChunkPayload,
   type Clock,
   type ErrorRecord,
-  PackedPayload,
+  type PackedPayload,
   type Payload,
   readChunkReference,
+  readPayload,
 } from '@shoal/scheduler'
 import { putKeptMs } from './limits.ts'
 import type { WorkerNotice } from './protocol.ts'
@@ -50,7 +51,7 @@ export function createChunkRelay(clock: Clock, body: (request: BodyRequest) => v
           keep(callId, value, slot.pendingCall(callId) !== undefined)
         slot.post({ type: 'chunk', callId, key, value: value?.pack() ?? null, error })
       }
-      if (type === 'put') body({ type, value: new PackedPayload(bytes), done })
+      if (type === 'put') body({ type, value: readPayload(bytes) as PackedPayload, done })
       else body({ type, chunk: readChunkReference(bytes), done })
     },
     ended(callId) {

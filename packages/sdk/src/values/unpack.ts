@@ -1,4 +1,4 @@
-import { ShoalError } from '@shoal/scheduler'
+import { ShoalError, valueBytes } from '@shoal/scheduler'
 import { Unpackr } from 'msgpackr'
 import { type HandleCodec, handleCodec } from './handles.ts'
 import { packedBytesMax } from './limits.ts'
@@ -36,10 +36,10 @@ export function unpackValue(
 }
 
 function unpackParts(packed: Uint8Array | Apart, handles: HandleCodec | null): unknown {
-  const isWhole = packed instanceof Uint8Array
-  if (isWhole && !hasParts(packed))
-    return withParts({ handles, nextPart: noParts }, () => unpackr.unpack(packed))
-  const { rest, parts } = isWhole ? splitParts(packed) : packed
+  const whole = packed instanceof Uint8Array ? valueBytes(packed) : null
+  if (whole !== null && !hasParts(whole))
+    return withParts({ handles, nextPart: noParts }, () => unpackr.unpack(whole))
+  const { rest, parts } = whole === null ? (packed as Apart) : splitParts(whole)
   let next = 0
   const nextPart = (index: number): ArrayBuffer => {
     const part = parts[next]
