@@ -142,6 +142,38 @@ describe('a service on another peer', () => {
     },
   )
 
+  test.each(['snapshot', 'journal'] as const)(
+    '[SV3] a host that stood still and comes back is no host any more: %s',
+    async (durability) => {
+      const [far, mesh, other] = await Promise.all([node('host', 1), member('caller'), member('other')])
+      await whenSeen(mesh, [far.id, other.self])
+      await whenSeen(other, [far.id, mesh.self])
+      const counter = await mesh.service(Counter, [0], {
+        durability,
+        name: `back, ${durability}`,
+        peer: far.id,
+      })
+      const elsewhere = await other.services.lookup<Counter>(`back, ${durability}`)
+      const onOldHost = (): PromiseLike<number> =>
+        mesh
+          .with({ peer: far.id })
+          .spawn(async (handle: Service<Counter>) => (await handle.add(1)) + (await handle.add(1)), counter)
+      expect([await counter.add(1), await elsewhere.add(1), await onOldHost()]).toEqual([1, 2, 7])
+      const { epoch } = counter.$
+      far.pause()
+      // On their way when the host stands still; some stay in its mailbox.
+      const under = await Promise.all([counter.add(1), counter.add(1), elsewhere.add(1), elsewhere.add(1)])
+      expect(under.toSorted((a, b) => a - b)).toEqual([5, 6, 7, 8])
+      expect([counter.$.host, counter.$.epoch]).not.toEqual([far.id, epoch])
+      const { host } = counter.$
+      far.resume()
+      expect(await onOldHost()).toBe(9 + 10)
+      expect([await counter.add(1), await elsewhere.add(1)]).toEqual([11, 12])
+      expect([counter.$.host, elsewhere.$.host]).toEqual([host, host])
+      expect(host).not.toBe(far.id)
+    },
+  )
+
   test('without durability it begins again, and calls under way say so', async () => {
     const [mesh, far] = await Promise.all([member('caller'), member('host')])
     await whenSeen(mesh, [far.self])

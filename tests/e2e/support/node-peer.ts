@@ -5,6 +5,10 @@ export interface NodePeer {
   readonly id: string
   /** Ends it as a power cut would: no goodbye. */
   kill(): Promise<void>
+  /** Stops it as a closed lid does, in the middle of everything. */
+  pause(): void
+  /** Lets it go on after {@link pause}. */
+  resume(): void
   /** Asks it to leave, as Ctrl-C does. Idempotent, also after {@link kill}. */
   stop(): Promise<void>
 }
@@ -32,7 +36,13 @@ export async function startNodePeer(
   }
   try {
     const { peer } = JSON.parse(await program.line(/"event":"joined"/)) as { readonly peer: string }
-    return { id: peer, kill: () => end('SIGKILL'), stop: () => end('SIGINT') }
+    return {
+      id: peer,
+      kill: () => end('SIGKILL'),
+      pause: () => void program.child.kill('SIGSTOP'),
+      resume: () => void program.child.kill('SIGCONT'),
+      stop: () => end('SIGINT'),
+    }
   } catch (error) {
     await end('SIGKILL')
     throw error
