@@ -141,7 +141,7 @@ test('[DU3] a database that is taken away is a fault, not an exception', async (
   await storage.close()
 })
 
-test('[DU3] a browser that keeps nothing says so', async () => {
+test('[DU3] [73] a browser that keeps nothing says so', async () => {
   const refused = vi.spyOn(IDBFactory.prototype, 'open').mockImplementation(() => {
     throw new DOMException('denied', 'SecurityError')
   })

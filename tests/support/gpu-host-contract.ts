@@ -247,7 +247,7 @@ export function gpuHostContract(name: string, startGpu: () => GpuHandle): void {
       [[{ params }, ['a']], 'its argument must be one object: current value is 2 arguments'],
       [[{ params }, ['a'], [1]], '"a" must be a Float32Array for array<f32>: current value is a list of 1'],
       [[{ a, params: { ...params, names: [[0, 0, 0, 0]] } }], '"params.names" must be a list of 2 of vec4u'],
-    ])('[GP3] %j fails and says what was expected', async (args, message) => {
+    ])('[GP3][74] %j fails and says what was expected', async (args, message) => {
       const failure = await failureOf(bench.run(scale, args))
       expect(failure).toContain('E_KERNEL_ARGUMENT: Cannot run a kernel as ')
       expect(failure).toContain(message)

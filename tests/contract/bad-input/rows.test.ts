@@ -14,6 +14,7 @@ const files = {
   tasks: 'tests/contract/bad-input/tasks.test.ts',
   chunks: 'packages/mesh/src/chunks/transfers.test.ts',
   kernels: 'tests/support/gpu-host-contract.ts',
+  storage: 'tests/browser/peer-store.test.ts',
   services: 'packages/sdk/src/service.test.ts',
 } as const
 
@@ -21,7 +22,7 @@ type Where = keyof typeof files
 
 /**
  * All bad input that Shoal promises to refuse with a code, to outlive, and to follow with good work. Row 21
- * (a compressed frame that inflates), 60, 70, 71 and 73 are about parts that do not exist yet. 68 (a call with an old
+ * (a compressed frame that inflates), 60 (a sandbox) and 70 (votes) are about parts that do not exist yet. 68 (a call with an old
  * epoch) cannot arise: calls name no epoch, and who is not host says who is (SV15). 67 (a negative count) cannot arise: who holds a chunk is a set of peers.
  */
 const rows: readonly (readonly [row: number, what: string, code: string, where: Where])[] = [
@@ -90,7 +91,10 @@ const rows: readonly (readonly [row: number, what: string, code: string, where: 
   [65, 'a request for a chunk that is not its sender’s to ask', 'E_CHUNK_REF', 'chunks'],
   [66, 'bytes of a chunk that do not match', 'E_HASH', 'chunks'],
   [69, 'a service that crashes again and again', 'E_SERVICE_CRASH_LOOP', 'services'],
+  [71, 'an outcome that nobody knows any more', 'E_OWNER_LOST', 'scheduler'],
   [72, 'no processor in scope', 'E_NO_PROCESSOR', 'scheduler'],
+  [73, 'a browser that keeps nothing', 'E_STORAGE_DENIED', 'storage'],
+  [74, 'arguments that do not fit a kernel', 'E_KERNEL_ARGUMENT', 'kernels'],
 ]
 
 describe('each row of bad input is held by a test that names its number and its code', () => {

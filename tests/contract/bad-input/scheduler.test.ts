@@ -246,6 +246,30 @@ describe('the scheduler refuses, goes on, and runs the next good task', () => {
     bench.goesOn()
   })
 
+  test('[71] how a task ended is not known, and its owner and everybody who knew are gone: E_OWNER_LOST', () => {
+    const bench = new Bench()
+    const theirs = 'theirs' as JobId
+    const child = { ...spec(nestedBase), parent: { no: 0, attempt: 1, seq: 0 } }
+    const done = { status: 'done', value: value(1), processor: null } as const
+    bench.feed({
+      type: 'records-arrived',
+      records: [
+        { type: 'job', by: far, job: theirs, name: 'theirs' },
+        { type: 'specs', job: theirs, specs: [spec(0), child] },
+        { type: 'outcomes', by: far, epoch: 1, job: theirs, outcomes: [{ no: 0, outcome: done }] },
+      ],
+    })
+    bench.feed({ type: 'tasks-watched', refs: [{ job: theirs, no: nestedBase }] })
+    bench.feed({ type: 'peer-left', peer: far, cause: 'dead' })
+    bench.feed({ type: 'records-arrived', records: [{ type: 'ended', by: other, job: theirs }] })
+    bench.wait(defaultConfig.lingerMs + 1_000)
+    const settled = bench.effects.flatMap((effect) => (effect.type === 'settle' ? effect.outcomes : []))
+    const codes = settled.flatMap(({ ref, outcome }) =>
+      ref.no === nestedBase && outcome.status === 'failed' ? [outcome.error.code] : [],
+    )
+    expect(codes).toEqual(['E_OWNER_LOST'])
+  })
+
   test('[72] no processor in scope: E_NO_PROCESSOR after the wait', () => {
     const bench = new Bench()
     bench.submit({ ...spec(0), options: { ...defaultTaskOptions, scope: { type: 'kind', kind: 'gpu' } } })
