@@ -251,4 +251,6 @@ export interface ChunkStats {
   readonly diskBytes: number
   readonly movedInBytes: number
   readonly movedOutBytes: number
+  /** Of chunks that others have and want: passed on between peers without a link to each other. */
+  readonly relayedBytes: number
 }

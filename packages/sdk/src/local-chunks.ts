@@ -33,7 +33,8 @@ export function createLocalChunks(self: PeerId): ChunkStore {
       return () => listeners.delete(listener)
     },
     get stats() {
-      return { heldBytes, memoryBytes: heldBytes, diskBytes: 0, movedInBytes: 0, movedOutBytes: 0 }
+      const moved = { movedInBytes: 0, movedOutBytes: 0, relayedBytes: 0 }
+      return { heldBytes, memoryBytes: heldBytes, diskBytes: 0, ...moved }
     },
     async close() {
       held.clear()

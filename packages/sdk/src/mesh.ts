@@ -104,7 +104,14 @@ function atMost(clock: Clock, ms: number, promise: Promise<void>): Promise<void>
   })
 }
 
-const noChunks = { heldBytes: 0, memoryBytes: 0, diskBytes: 0, movedInBytes: 0, movedOutBytes: 0 }
+const noChunks = {
+  heldBytes: 0,
+  memoryBytes: 0,
+  diskBytes: 0,
+  movedInBytes: 0,
+  movedOutBytes: 0,
+  relayedBytes: 0,
+}
 
 function createFace(shared: Shared, view: View): Mesh {
   const { parts, engine, events } = shared

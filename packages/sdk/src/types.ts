@@ -241,13 +241,17 @@ export interface MeshHealth {
 
 /** Numbers of one peer. */
 export interface MeshMetrics {
-  /** Chunks on this peer: bytes held in memory and on disk, and bytes that came from and went to others. */
+  /**
+   * Chunks on this peer: bytes held in memory and on disk, bytes that came from and went to others, and bytes that a
+   * member passed on between two contributors, which have no link to each other.
+   */
   readonly chunks: {
     readonly heldBytes: number
     readonly memoryBytes: number
     readonly diskBytes: number
     readonly movedInBytes: number
     readonly movedOutBytes: number
+    readonly relayedBytes: number
   }
   /** What reaches other peers at present: WebRTC, or a TCP line between two Node peers. */
   readonly links: readonly { readonly peer: string; readonly over: 'webrtc' | 'tcp' }[]

@@ -33,6 +33,7 @@ export function createChunkRoutes(options: ChunkRoutesOptions): ChunkRoutes {
   const passing = createPassing(session)
   /** Own requests that a member passes on. */
   const own = new Map<number, { readonly holder: PeerId; readonly member: PeerId }>()
+  let relayedBytes = 0
 
   function helper(): PeerId | undefined {
     return role === 'contributor' ? members().find((member) => session(member) !== null) : undefined
@@ -47,6 +48,9 @@ export function createChunkRoutes(options: ChunkRoutesOptions): ChunkRoutes {
   }
 
   return {
+    get relayedBytes() {
+      return relayedBytes
+    },
     reach(peer) {
       if (session(peer) !== null) return 'linked'
       if (isKnown(peer)) return 'away'
@@ -69,8 +73,10 @@ export function createChunkRoutes(options: ChunkRoutesOptions): ChunkRoutes {
     },
     onPiece(from, request, bytes) {
       const there = passing.take(from, request)
-      if (there !== undefined) void session(there.from)?.sendPiece(there.wanted.request, bytes)
-      else options.store().onAnswer(takeOwn(from, request), request, bytes)
+      if (there !== undefined) {
+        relayedBytes += bytes?.length ?? 0
+        void session(there.from)?.sendPiece(there.wanted.request, bytes)
+      } else options.store().onAnswer(takeOwn(from, request), request, bytes)
     },
     onPieceLost(from, request) {
       const there = passing.take(from, request)

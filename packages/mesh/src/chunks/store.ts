@@ -27,6 +27,8 @@ export interface ChunkNetwork {
   /** Resolves when the bytes arrived, or never will. */
   answer(peer: PeerId, request: number, bytes: Uint8Array | null): Promise<void>
   refuse(peer: PeerId, error: ShoalError): void
+  /** Bytes of pieces that were passed on between others; absent: none ever is. */
+  readonly relayedBytes?: number
 }
 
 export interface ChunkStoreOptions {
@@ -74,6 +76,7 @@ class NetworkChunkStore implements MeshChunkStore {
   readonly onAnswer: MeshChunkStore['onAnswer']
   readonly onLost: MeshChunkStore['onLost']
   readonly #self: PeerId
+  readonly #network: ChunkNetwork
   readonly #isAlone: boolean
   readonly #shelf: Shelf
   readonly #serving: Serving
@@ -85,6 +88,7 @@ class NetworkChunkStore implements MeshChunkStore {
   constructor(options: ChunkStoreOptions) {
     const network = options.network ?? nobody
     this.#self = options.self
+    this.#network = network
     this.#isAlone = options.network === null
     this.#shelf = createShelf({
       openDisk: options.openDisk ?? null,
@@ -116,7 +120,8 @@ class NetworkChunkStore implements MeshChunkStore {
     const { heldBytes, memoryBytes, diskBytes } = this.#shelf
     const { movedInBytes } = this.#transfers
     const { movedOutBytes } = this.#serving
-    return { heldBytes, memoryBytes, diskBytes, movedInBytes, movedOutBytes }
+    const { relayedBytes = 0 } = this.#network
+    return { heldBytes, memoryBytes, diskBytes, movedInBytes, movedOutBytes, relayedBytes }
   }
 
   async put(id: ChunkId, bytes: Uint8Array): Promise<ChunkRef> {
