@@ -1,4 +1,11 @@
-import { type Mesh, type Service, ServiceRestartedError, type ShoalError } from '@shoal/sdk'
+import {
+  type Chunk,
+  type Mesh,
+  type Service,
+  ServiceRestartedError,
+  type ShoalError,
+  withContext,
+} from '@shoal/sdk'
 import { describe, expect, test } from 'vitest'
 import { isGoodForServices, runServiceChaos, type ServiceFault } from '../chaos/services.ts'
 import { useRoom } from './support/test-room.ts'
@@ -173,6 +180,44 @@ describe('a service on another peer', () => {
       expect(host).not.toBe(far.id)
     },
   )
+
+  test('[SC8] [SV10] its methods read chunks of others, keep handles of services, and spawn', async () => {
+    const [mesh, far] = await Promise.all([member('caller'), member('host', 1)])
+    await Promise.all([whenSeen(mesh, [far.self]), whenSeen(far, [mesh.self])])
+    class Works {
+      other: { hop(left: number): PromiseLike<number> } | null = null
+      kept: unknown = null
+      async read(chunk: Chunk<Uint8Array>): Promise<number> {
+        return (await chunk.get()).length
+      }
+      hold(value: unknown): void {
+        this.kept = value
+      }
+      keep(other: unknown): void {
+        this.other = other as never
+      }
+      async hop(left: number): Promise<number> {
+        return left === 0 || this.other === null ? 0 : this.other.hop(left - 1)
+      }
+      twice = withContext(async (ctx, k: number) => ctx.mesh.spawn((x: number) => x * 2, k))
+    }
+    const [x, y] = [await mesh.service(Works, [], { peer: far.self }), await mesh.service(Works, [])]
+    expect(await x.read(await mesh.put(new Uint8Array(300_000)))).toBe(300_000)
+    expect([await x.twice(4), await y.twice(5)]).toEqual([8, 10])
+    await Promise.all([x.keep(y), y.keep(x)])
+    expect(await x.hop(1)).toBe(0)
+    await expect(x.hop(2).fetch()).rejects.toMatchObject({ code: 'E_WOULD_DEADLOCK' })
+    using chunk = await mesh.put(1)
+    for (const bad of [chunk, { inner: chunk }, [mesh.spawn(() => 1)]]) {
+      await expect(x.hold(bad).fetch()).rejects.toMatchObject({
+        code: 'E_NOT_SERIALIZABLE',
+        message: expect.stringMatching(/state of the service.* is the handle of a (chunk|task)$/),
+      })
+    }
+    // What it kept has moved with it.
+    await x.$.migrate(mesh.self)
+    expect(await x.hop(1)).toBe(0)
+  })
 
   test('without durability it begins again, and calls under way say so', async () => {
     const [mesh, far] = await Promise.all([member('caller'), member('host')])

@@ -9,7 +9,7 @@ import type { PackedPayload, Payload } from './model/payload.ts'
 import type { ProcessorRecord } from './model/processor.ts'
 import type { ReplicatedRecord } from './model/records.ts'
 import type { ServiceId, ServiceNews, ServiceRun, ServiceSpec } from './model/service.ts'
-import type { Outcome } from './model/task.ts'
+import type { Outcome, TaskSpec } from './model/task.ts'
 
 /** Ends a subscription. Calling it twice is harmless. */
 export type Unsubscribe = () => void
@@ -167,6 +167,10 @@ export interface ServiceHost {
   /** Ends the instance; what runs is stopped, and nothing more is told. Unknown numbers are ignored. */
   close(instance: number): void
   onNews(listener: (news: readonly ServiceNews[]) => void): Unsubscribe
+  /** What methods ask for. */
+  onBody(listener: (request: BodyRequest) => void): Unsubscribe
+  /** The answer to `watch`. */
+  taskSettled(ref: TaskRef, outcome: Outcome): void
 }
 
 export type BodyRequest =
@@ -175,6 +179,14 @@ export type BodyRequest =
       readonly job: JobId
       readonly parent: AttemptRef
       readonly requests: readonly SpawnRequest[]
+    }
+  /** A method of a service spawns: into a job of this peer, which `seal` completes. */
+  | { readonly type: 'seal'; readonly job: JobId }
+  | {
+      readonly type: 'submit'
+      readonly job: JobId
+      readonly name: string
+      readonly specs: readonly TaskSpec[]
     }
   | { readonly type: 'watch'; readonly refs: readonly TaskRef[] }
   | { readonly type: 'cancel'; readonly ref: TaskRef; readonly reason: string }

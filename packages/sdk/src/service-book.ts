@@ -52,7 +52,8 @@ type Handle = Service<Record<string, (...args: never[]) => unknown>>
 export class ServiceBook implements Services {
   readonly #parts: ServiceBookParts
   readonly #handles = new Map<ServiceId, Handle>()
-  readonly #open = new Set<ServiceCallHandle>()
+  /** With their arguments: a chunk that nobody holds any more is released. */
+  readonly #open = new Map<ServiceCallHandle, readonly unknown[]>()
   /** What services were when they were seen last: a handle outlives its service. */
   readonly #seen = new Map<ServiceId, ServiceStats>()
   readonly #stopPeers: () => void
@@ -151,7 +152,7 @@ export class ServiceBook implements Services {
     this.#isClosed = true
     this.#stopPeers()
     const outcome = { status: 'failed', error: errorToRecord(closed('finish a call')) } as const
-    for (const call of this.#open) call.settle(outcome)
+    for (const call of this.#open.keys()) call.settle(outcome)
     this.#open.clear()
   }
 
@@ -163,7 +164,7 @@ export class ServiceBook implements Services {
         this.#parts.room === null
           ? new LivePayload(args)
           : pack(args, serviceValueBytesMax, `call "${method}"`)
-      this.#open.add(call)
+      this.#open.set(call, args)
       this.callFor(id, method, payload, [], (outcome) => {
         this.#open.delete(call)
         call.settle(outcome)

@@ -118,5 +118,19 @@ export function serviceProxy(
 /** Of a class of its own, so that nobody takes a handle for plain data. */
 class ServiceFace {}
 
+/** By this handles say what they are, also to the code of a service, which imports nothing. */
+const handleKey = Symbol.for('shoal.handle')
+
+export function describeHandle(prototype: object, text: string): void {
+  Object.defineProperty(prototype, handleKey, { value: text })
+}
+
+/** What a handle is, in words. */
+export function handleText(handle: object): string {
+  return String(Reflect.get(Object.getPrototypeOf(handle), handleKey))
+}
+
+describeHandle(ServiceFace.prototype, 'the handle of a service')
+
 /** What others look for in a value: a handle answers that it is no promise and has no form as JSON. */
 const hidden = new Set(['then', 'toJSON', 'constructor'])

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { localMesh, type Mesh, type Service, withContext } from './node.ts'
+import { type Chunk, localMesh, type Mesh, type Service, type Task, withContext } from './node.ts'
 
 const open: Mesh[] = []
 afterEach(async () => {
@@ -208,7 +208,6 @@ describe('mesh.service()', () => {
         this.lines += by
         return { lines: this.lines, key: ctx.idempotencyKey, isAborted: ctx.signal.aborted }
       })
-      spawn = withContext((ctx) => ctx.mesh.spawn(() => 1))
       plain(): number {
         return this.lines
       }
@@ -221,7 +220,79 @@ describe('mesh.service()', () => {
     ])
     expect(first.key).not.toBe(second.key)
     expect(await logs.plain()).toBe(5)
-    await expect(logs.spawn().fetch()).rejects.toMatchObject({ code: 'E_FORBIDDEN' })
+  })
+
+  test('[SC8] a method spawns tasks and waits for them, in its own call and with what it kept', async () => {
+    const mesh = await meshOfOne()
+    const busy = await mesh.service(
+      withContext((ctx, first: number) => ({
+        n: first,
+        async run(k: number): Promise<number> {
+          const twice = ctx.mesh.spawn((x: number) => x * 2, k)
+          const sum = ctx.mesh.spawn((left: number, right: number) => left + right, twice, k)
+          const more = await ctx.mesh.map((x: number) => x + 1, [1, 2])
+          this.n += (await sum) + more.length
+          return this.n
+        },
+        fail: () => ctx.mesh.spawn((): number => JSON.parse('no') as number),
+        same: withContext(async (own, k: number) => own.mesh.spawn((x: number) => x, k)),
+        wait: async (task: Task<number>): Promise<number> => (await task) + 1,
+      })),
+      [1],
+    )
+    expect([await busy.run(5), await busy.run(1)]).toEqual([18, 23])
+    await expect(busy.fail().fetch()).rejects.toMatchObject({ cause: { name: 'SyntaxError' } })
+    expect(await busy.same(7)).toBe(7)
+    expect(await busy.wait(mesh.spawn(() => 2))).toBe(3)
+    expect(await busy.run(0)).toBe(25)
+  })
+
+  test('[SC8] a chunk comes to a method as a handle, which works in later calls, too', async () => {
+    const mesh = await meshOfOne()
+    class Reads {
+      chunk: Chunk<Uint8Array> | null = null
+      async read(chunk: Chunk<Uint8Array>): Promise<number> {
+        return (await chunk.get()).length
+      }
+      keep(box: { readonly inner: Chunk<Uint8Array> }): void {
+        this.chunk = box.inner
+      }
+      async kept(): Promise<number> {
+        return this.chunk === null ? -1 : this.read(this.chunk)
+      }
+      give(): unknown {
+        return { inner: this.chunk }
+      }
+      put = withContext(async (ctx, length: number) => [await ctx.mesh.put(new Uint8Array(length))] as const)
+    }
+    const reads = await mesh.service(Reads, [])
+    // Nobody but the call holds it.
+    expect(await reads.read(await mesh.put(new Uint8Array(3)))).toBe(3)
+    using chunk = await mesh.put(new Uint8Array(5))
+    await reads.keep({ inner: chunk })
+    expect(await reads.kept()).toBe(5)
+    const { inner } = (await reads.give()) as { inner: Chunk<Uint8Array> }
+    expect(inner.id).toBe(chunk.id)
+    const [made] = await reads.put(7)
+    expect(await made.get()).toHaveLength(7)
+  })
+
+  test('[SV10] two services that keep each other’s handles are told so, however long ago they got them', async () => {
+    const mesh = await meshOfOne()
+    class Hops {
+      other: { hop(left: number): PromiseLike<number> } | null = null
+      keep(other: unknown): void {
+        this.other = other as never
+      }
+      hop(left: number): number | PromiseLike<number> {
+        return left === 0 || this.other === null ? 0 : this.other.hop(left - 1)
+      }
+    }
+    const [x, y] = [await mesh.service(Hops, []), await mesh.service(Hops, [])]
+    await Promise.all([x.keep(y), y.keep(x)])
+    expect(await x.hop(1)).toBe(0)
+    await expect(x.hop(2).fetch()).rejects.toMatchObject({ code: 'E_WOULD_DEADLOCK' })
+    expect([await x.hop(1), await y.hop(1)]).toEqual([0, 0])
   })
 
   test('a service that calls itself, directly or through another, is told so', async () => {

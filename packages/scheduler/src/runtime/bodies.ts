@@ -4,7 +4,7 @@ import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type TaskRef, taskIdOf } from '../model/ids.ts'
 import { PackedPayload, type Payload } from '../model/payload.ts'
 import type { Outcome } from '../model/task.ts'
-import type { BodyRequest, Clock, ProcessorHost } from '../ports.ts'
+import type { BodyRequest, Clock, ProcessorHost, ServiceHost } from '../ports.ts'
 import { type RuntimeChunks, recordOf } from './chunks.ts'
 
 /** Bodies that run on this peer, and what they want of the room. */
@@ -18,6 +18,7 @@ export interface BodyDesk {
 
 export interface BodyDeskParts {
   readonly host: ProcessorHost
+  readonly serviceHost?: ServiceHost
   readonly clock: Clock
   /** `null`: this peer keeps none. */
   chunks(): RuntimeChunks | null
@@ -25,7 +26,7 @@ export interface BodyDeskParts {
 }
 
 /** Turns requests of bodies into events, and outcomes into answers. */
-export function createBodyDesk({ host, clock, chunks, enqueue }: BodyDeskParts): BodyDesk {
+export function createBodyDesk({ host, serviceHost, clock, chunks, enqueue }: BodyDeskParts): BodyDesk {
   const watches = new Set<string>()
 
   const fetch = ({
@@ -42,16 +43,20 @@ export function createBodyDesk({ host, clock, chunks, enqueue }: BodyDeskParts):
   const put = ({ value, done }: Extract<BodyRequest, { readonly type: 'put' }>): void =>
     withChunks(chunks(), 'put a value', (kept) => kept.put(value.bytes, innerChunks(value)), done)
 
+  const tell = (ref: TaskRef, outcome: Outcome): void => {
+    host.taskSettled(ref, outcome)
+    serviceHost?.taskSettled(ref, outcome)
+  }
+
   const settled = (ref: TaskRef, outcome: Outcome): void => {
     if (watches.size === 0 || !watches.delete(taskIdOf(ref))) return
     if (outcome.status !== 'done' || !(outcome.value instanceof ChunkPayload)) {
-      host.taskSettled(ref, outcome)
+      tell(ref, outcome)
       return
     }
     const done = (value: Payload | null, error: ErrorRecord | null): void => {
-      if (value !== null) host.taskSettled(ref, { ...outcome, value })
-      else if (error !== null)
-        host.taskSettled(ref, { status: 'failed', error, origin: ref, attempts: 1, peer: null })
+      if (value !== null) tell(ref, { ...outcome, value })
+      else if (error !== null) tell(ref, { status: 'failed', error, origin: ref, attempts: 1, peer: null })
     }
     fetch({ chunk: outcome.value, done })
   }
@@ -61,6 +66,14 @@ export function createBodyDesk({ host, clock, chunks, enqueue }: BodyDeskParts):
     switch (request.type) {
       case 'spawn':
         enqueue({ ...request, type: 'children-spawned', at })
+        return
+      case 'submit': {
+        const { job, name, specs } = request
+        enqueue({ type: 'tasks-submitted', at, job, name, specs })
+        return
+      }
+      case 'seal':
+        enqueue({ type: 'job-sealed', at, job: request.job })
         return
       case 'watch':
         for (const ref of request.refs) watches.add(taskIdOf(ref))

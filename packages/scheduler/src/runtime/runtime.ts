@@ -139,6 +139,7 @@ function connectPorts(loop: Loop): Unsubscribe[] {
   if (serviceHost !== undefined) {
     unsubscribes.push(
       serviceHost.onNews((news) => enqueue(loop, { type: 'services-told', at: clock.now(), news })),
+      serviceHost.onBody(loop.bodies.ask),
     )
   }
   if (network !== null) {

@@ -72,7 +72,7 @@ function refused(what: string, found: string): ShoalError {
  */
 function moduleOf(text: string, isClass: boolean, isMarked: boolean): string {
   const takesContext = isMarked || /\bwithContext\(/.test(text)
-  const first = isMarked ? 'command === 1 ? [own(ctx), ...b] : b' : 'b'
+  const first = isMarked ? 'command === 1 ? [ctx, ...b] : b' : 'b'
   return `let it = null
 const __name = (target) => target
 ${takesContext ? contextText : ''}const Service = (
@@ -91,9 +91,6 @@ export const serviceCommand = { call: 0, open: 1, snapshot: 2 } as const
 const contextText = `export const takesContext = true
 const body = Symbol('body')
 const withContext = (method) => Object.assign(() => { throw fail('E_CODE', 'Cannot call a method that takes a context as it must be called through its handle: current value is a call from inside') }, { [body]: method })
-const own = (ctx) => ({ ...ctx, mesh: { ...ctx.mesh, spawn: () => {
-  throw fail('E_FORBIDDEN', 'Cannot spawn a task as only tasks and peers do: current value is a service')
-} } })
 `
 
 const runtimeText = `const plain = new Set([Array, Map, Set, Date, RegExp, ArrayBuffer, Object])
@@ -107,7 +104,7 @@ const methodOf = (name) => {
 }
 const call = (name, args, ctx) => {
   const method = methodOf(name)
-  if (method !== null && ctx !== undefined && body in method) return method[body].call(it, own(ctx), ...args)
+  if (method !== null && ctx !== undefined && body in method) return method[body].call(it, ctx, ...args)
   if (method !== null) return method.apply(it, args)
   throw fail('E_NO_METHOD', 'Cannot call "' + name + '" as it must be a method of the service: current value is ' + typeof it[name])
 }
@@ -124,8 +121,9 @@ const open = async (state, args, hasState) => {
 const field = (key, value) => {
   const isPlain = value === null || typeof value !== 'object' || ArrayBuffer.isView(value) || value instanceof Error
   const shape = isPlain ? null : Object.getPrototypeOf(value)
-  if (shape === null || plain.has(shape.constructor)) return value
-  throw fail('E_NOT_SERIALIZABLE', 'Cannot keep the state of the service as field "' + key + '" must be plain data, or the class must have snapshot() and restore(state): current value is a ' + (shape.constructor?.name ?? 'object'))
+  const handle = shape === null ? undefined : shape[Symbol.for('shoal.handle')]
+  if (shape === null || handle === 'the handle of a service' || plain.has(shape.constructor)) return value
+  throw fail('E_NOT_SERIALIZABLE', 'Cannot keep the state of the service as field "' + key + '" must be plain data, or the class must have snapshot() and restore(state): current value is ' + (handle ?? 'a ' + (shape.constructor?.name ?? 'object')))
 }
 const snapshot = () => {
   if (methodOf('snapshot') !== null) return it.snapshot()

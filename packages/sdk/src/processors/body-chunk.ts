@@ -1,4 +1,5 @@
 import type { ChunkPayload } from '@shoal/scheduler'
+import { describeHandle } from '../service-call.ts'
 import type { Chunk } from '../types.ts'
 
 /** A chunk as a body sees it: a handle that came in a value, held for as long as the body runs. */
@@ -32,3 +33,5 @@ export class BodyChunk implements Chunk<unknown> {
 
   [Symbol.dispose](): void {}
 }
+
+describeHandle(BodyChunk.prototype, 'the handle of a chunk')

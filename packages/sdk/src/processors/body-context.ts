@@ -1,6 +1,6 @@
 import {
   ChunkPayload,
-  type ErrorRecord,
+  type JobId,
   type Need,
   noNeeds,
   type OperationRecord,
@@ -14,12 +14,19 @@ import { markContext } from '../code/index.ts'
 import type { TaskContext } from '../context.ts'
 import { CancelledError } from '../errors.ts'
 import { openFields } from '../kernel-arguments.ts'
-import { serviceProxy } from '../service-call.ts'
-import { errorFromRecord, errorToRecord, type HandleCodec, packValue, unpackValue } from '../values/index.ts'
+import { handleText, serviceProxy } from '../service-call.ts'
+import {
+  errorToRecord,
+  type HandleCodec,
+  packValue,
+  registerHandleCodec,
+  unpackValue,
+} from '../values/index.ts'
 import { BodyChunk } from './body-chunk.ts'
 import { type BodyOperation, createBodyMesh } from './body-mesh.ts'
 import { BodyServiceCall } from './body-service.ts'
 import { BodyTask, type TaskHolder, Unnumbered } from './body-task.ts'
+import type { Spawner } from './body-waits.ts'
 import type { CallExtra, FromWorker, WireAnswer, WireOutcome, WireSpawn, WireValue } from './protocol.ts'
 import { fromWireValue, toWireValue } from './wire-value.ts'
 
@@ -33,6 +40,10 @@ export interface BodyCall {
 /** What a body's context needs of the worker around it. */
 export interface BodyLink {
   readonly processor: string
+  /** A service: what it was given may be used long after the call with which it came. */
+  readonly isService: boolean
+  /** The call of a service that runs; 0: none. */
+  readonly present: number
   post(message: FromWorker): void
   /** Remembers who wants to know of this outcome. */
   watch(task: BodyTask): void
@@ -40,32 +51,68 @@ export interface BodyLink {
   unseen(operation: OperationRecord): boolean
   /** Calls a service of the room. */
   callService(callId: number, call: BodyCall, onAnswer: (answer: WireAnswer) => void): void
+  /** The packed value of a chunk, or the packed reference of what is put. */
+  askForChunk(callId: number, type: 'chunk' | 'put', bytes: Uint8Array): Promise<Uint8Array>
+  /** Will be told which numbers its tasks got. */
+  spawned(spawner: Spawner): void
   /** The body waits for tasks: others may run. */
   yielded(callId: number): void
+}
+
+/** Handles of services that bodies of this worker were given, with their ids. */
+const services = new WeakMap<object, string>()
+
+/** What handles are packed as; where a body has a context, see {@link BodyContext.codec}. */
+registerHandleCodec({
+  isHandle,
+  toRef(handle) {
+    if (handle instanceof BodyChunk) return handle.payload
+    const service = services.get(handle)
+    return service === undefined ? (handle as BodyTask).requireRef() : { service }
+  },
+  fromRef: (ref) => ref,
+})
+
+/**
+ * What the state of a service may hold: handles of services. What lies behind the others is kept for a while only.
+ * @throws ShoalError `E_NOT_SERIALIZABLE`
+ */
+export const stateCodec: HandleCodec = {
+  isHandle,
+  toRef(handle) {
+    const service = services.get(handle)
+    if (service !== undefined) return { service }
+    const rule = 'it may hold values and handles of services'
+    throw new ShoalError(
+      'E_NOT_SERIALIZABLE',
+      `Cannot keep the state of the service as ${rule}: current value is ${handleText(handle)}`,
+    )
+  },
+  fromRef: (ref) => ref,
+}
+
+function isHandle(value: object): boolean {
+  return value instanceof BodyTask || value instanceof BodyChunk || services.has(value)
 }
 
 /**
  * One running body's side of the mesh: its children, its waiting, its signal. Made only for bodies that
  * take a context or were given handles. A class for its lifetime: it lives as long as the body.
  */
-export class BodyContext implements TaskHolder {
+export class BodyContext implements TaskHolder, Spawner {
   readonly callId: number
   readonly codec: HandleCodec
-  readonly stopped: Promise<never>
+  readonly #stopped: Promise<never>
   readonly #extra: CallExtra | null
   readonly #link: BodyLink
   readonly #children = new Map<number, BodyTask>()
   readonly #outbox: WireSpawn[] = []
   readonly #operations: OperationRecord[] = []
   readonly #deferred = new Set<Promise<void>>()
-  /** Handles of services that the body was given, with their ids. */
-  readonly #services = new WeakMap<object, string>()
   readonly #abort = new AbortController()
   #rejectStopped: (error: Error) => void = () => {}
-  readonly #chunkAsks = new Map<number, ChunkAsk>()
   /** Chunks whose handles were packed last. */
   #nested: ChunkPayload[] = []
-  #nextChunkAsk = 0
   #nextSeq = 0
   #waits = 0
 
@@ -73,19 +120,18 @@ export class BodyContext implements TaskHolder {
     this.callId = callId
     this.#extra = extra
     this.#link = link
-    this.stopped = new Promise((_, reject) => {
+    this.#stopped = new Promise((_, reject) => {
       this.#rejectStopped = reject
     })
-    this.stopped.catch(() => {})
+    this.#stopped.catch(() => {})
     this.codec = {
-      isHandle: (value) =>
-        value instanceof BodyTask || value instanceof BodyChunk || this.#services.has(value),
+      isHandle,
       toRef: (handle) => {
         if (handle instanceof BodyChunk) {
           this.#nested.push(handle.payload)
           return handle.payload
         }
-        const service = this.#services.get(handle)
+        const service = services.get(handle)
         if (service !== undefined) return { service }
         return (handle as BodyTask).requireRef()
       },
@@ -123,9 +169,12 @@ export class BodyContext implements TaskHolder {
     this.#rejectStopped(error)
   }
 
-  accepted(accepted: readonly { readonly seq: number; readonly no: number }[]): void {
-    const { job } = this.#requireExtra()
-    for (const { seq, no } of accepted) this.#children.get(seq)?.accept({ job, no })
+  accepted(job: JobId, accepted: readonly { readonly seq: number; readonly no: number }[]): boolean {
+    for (const { seq, no } of accepted) {
+      this.#children.get(seq)?.accept({ job, no }, this.#link.isService)
+      this.#children.delete(seq)
+    }
+    return this.#children.size > 0
   }
 
   /** Everything that the body spawned is on its way. */
@@ -186,17 +235,12 @@ export class BodyContext implements TaskHolder {
   }
 
   #askForChunk(type: 'chunk' | 'put', bytes: Uint8Array): Promise<Uint8Array> {
-    const key = this.#nextChunkAsk++
-    const came = new Promise<Uint8Array>((resolve, reject) => this.#chunkAsks.set(key, { resolve, reject }))
-    this.#link.post({ type, callId: this.callId, key, bytes })
-    return Promise.race([came, this.stopped])
+    return this.orStopped(this.#link.askForChunk(this.callId, type, bytes))
   }
 
-  chunkCame(key: number, value: Uint8Array | null, error: ErrorRecord | null): void {
-    const ask = this.#chunkAsks.get(key)
-    this.#chunkAsks.delete(key)
-    if (value !== null) ask?.resolve(value)
-    else if (error !== null) ask?.reject(errorFromRecord(error))
+  /** Methods are not asked to stop; and each race would stay with what a service keeps. */
+  orStopped<T>(came: Promise<T>): Promise<T> {
+    return this.#link.isService ? came : Promise.race([came, this.#stopped])
   }
 
   wait(isWaiting: boolean): void {
@@ -220,7 +264,7 @@ export class BodyContext implements TaskHolder {
       this.#callService(id, method, args, call)
       return call
     })
-    this.#services.set(proxy, id)
+    services.set(proxy, id)
     return proxy
   }
 
@@ -276,6 +320,8 @@ export class BodyContext implements TaskHolder {
         return undefined
       }
       if (!(arg instanceof BodyTask)) return arg
+      // Its job may be gone by now.
+      if (this.#link.isService && arg.isReady()) return arg.value()
       needs ??= []
       needs.push({ index, task: arg.requireRef() })
       return undefined
@@ -291,7 +337,17 @@ export class BodyContext implements TaskHolder {
     const { job, no, attempt } = this.#requireExtra()
     const requests = this.#outbox.splice(0)
     const operations = this.#operations.splice(0)
-    this.#link.post({ type: 'spawn', callId: this.callId, job, no, attempt, requests, operations })
+    this.#link.spawned(this)
+    this.#link.post({
+      type: 'spawn',
+      callId: this.callId,
+      within: this.#link.present,
+      job,
+      no,
+      attempt,
+      requests,
+      operations,
+    })
   }
 
   #progress(fraction: number): void {
@@ -309,11 +365,6 @@ export class BodyContext implements TaskHolder {
       'Cannot use a context as the call must carry its task: current value is none',
     )
   }
-}
-
-interface ChunkAsk {
-  resolve(value: Uint8Array): void
-  reject(error: unknown): void
 }
 
 /** A task or a chunk: as an argument it becomes its value. */

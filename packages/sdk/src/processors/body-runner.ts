@@ -1,9 +1,9 @@
 import type { OperationRecord } from '@shoal/scheduler'
-import { missingCapture } from '../code/index.ts'
+import { missingCapture, serviceCommand } from '../code/index.ts'
 import { errorToRecord, type HandleCodec, isCloneSafe, packShared, unpackValue } from '../values/index.ts'
-import { BodyContext, type BodyLink } from './body-context.ts'
+import { BodyContext, type BodyLink, stateCodec } from './body-context.ts'
 import { type BodyTask, Unnumbered } from './body-task.ts'
-import { BodyWaits } from './body-waits.ts'
+import { BodyWaits, type Spawner } from './body-waits.ts'
 import { flushAfterMs, resultsPerFrameMax, sliceMaxMs } from './limits.ts'
 import type { LoadedOperation, ModuleLoader } from './module-loader.ts'
 import { partOf } from './packed-row.ts'
@@ -41,6 +41,7 @@ import { fromWireValue } from './wire-value.ts'
  */
 class BodyRunner implements BodyLink {
   readonly processor: string
+  readonly isService: boolean
   readonly #port: MessagePort
   readonly #config: WorkerConfig
   readonly #loader: ModuleLoader
@@ -54,6 +55,8 @@ class BodyRunner implements BodyLink {
   readonly #outbox: ResultOutbox
   #isPumping = false
   #isFlushArmed = false
+  /** The call that runs, of a service: what it keeps of earlier calls is used in this one. */
+  present = 0
   /** Read once for each call: its end is the start of the next one. */
   #nowMs = 0
 
@@ -64,6 +67,7 @@ class BodyRunner implements BodyLink {
     nextTurn: (callback: () => void) => void,
   ) {
     this.processor = config.processor
+    this.isService = config.isSerial
     this.#port = port
     this.#waits = new BodyWaits((notice) => this.post(notice))
     this.#outbox = new ResultOutbox(port)
@@ -91,13 +95,21 @@ class BodyRunner implements BodyLink {
     return true
   }
 
-  callService(...call: Parameters<BodyLink['callService']>): void {
-    this.#waits.callService(...call)
+  callService(...[callId, call, onAnswer]: Parameters<BodyLink['callService']>): void {
+    this.#waits.callService(this.isService ? this.present : callId, call, onAnswer)
+  }
+
+  askForChunk(...ask: Parameters<BodyLink['askForChunk']>): Promise<Uint8Array> {
+    return this.#waits.askForChunk(...ask)
+  }
+
+  spawned(spawner: Spawner): void {
+    this.#waits.spawned(spawner)
   }
 
   yielded(callId: number): void {
     const call = this.#running.get(callId)
-    if (call === undefined || this.#config.isSerial) return
+    if (call === undefined || this.isService) return
     call.hasYielded = true
     call.release?.()
   }
@@ -123,10 +135,10 @@ class BodyRunner implements BodyLink {
         this.#drop()
         break
       case 'accepted':
-        this.#running.get(message.callId)?.context?.accepted(message.accepted)
+        this.#waits.accepted(message.callId, message.job, message.accepted)
         break
       case 'chunk':
-        this.#running.get(message.callId)?.context?.chunkCame(message.key, message.value, message.error)
+        this.#waits.chunkCame(message.key, message.value, message.error)
         break
       case 'settled':
         this.#waits.settled(`${message.ref.job}/${message.ref.no}`, message.outcome)
@@ -199,6 +211,7 @@ class BodyRunner implements BodyLink {
       this.#operations[typeof operations === 'number' ? operations : (operations[at] as number)]
     if (operation === undefined) throw new Error('a call came before its operation')
     const startedAt = this.#nowMs
+    this.present = callId
     if (operation.lastMs > flushAfterMs && this.#outbox.size > 0) this.#outbox.flush(startedAt)
     if (this.#progress !== null) Atomics.store(this.#progress, 0, callId)
     const { body } = operation
@@ -221,6 +234,7 @@ class BodyRunner implements BodyLink {
       this.#nowMs = performance.now()
       const ranMs = this.#nowMs - startedAt
       operation.lastMs = ranMs
+      this.present = 0
       this.#outbox.push(callId, resultStatus.live, value, toMicroseconds(ranMs))
       return null
     }
@@ -360,7 +374,7 @@ class BodyRunner implements BodyLink {
         if (operation.isStateless) this.#outbox.handOver(value)
         this.#end(call, resultStatus.live, value, operation)
       } else {
-        const packed = context === null ? packShared(value, null) : context.pack(value, packShared)
+        const packed = this.#pack(call, value)
         this.#outbox.handOver(packed)
         this.#end(call, resultStatus.packed, packed, operation)
       }
@@ -371,6 +385,11 @@ class BodyRunner implements BodyLink {
       this.#fail(call, operation, error)
     }
     return null
+  }
+
+  #pack(call: RunningCall, value: unknown): Uint8Array {
+    if (this.isService) return packShared(value, serviceCodec(call))
+    return call.context === null ? packShared(value, null) : call.context.pack(value, packShared)
   }
 
   #fail(call: RunningCall, operation: LoadedOperation, error: unknown): void {
@@ -385,7 +404,11 @@ class BodyRunner implements BodyLink {
 
   #end(call: RunningCall, status: number, value: unknown, operation: LoadedOperation | null = null): void {
     this.#running.delete(call.callId)
-    call.context?.flushNow()
+    this.present = 0
+    if (call.context !== null) {
+      call.context.flushNow()
+      if (!this.isService) this.#waits.forgetSpawner(call.callId)
+    }
     this.#nowMs = performance.now()
     const ranMs = this.#nowMs - call.startedAt
     if (operation !== null) operation.lastMs = ranMs
@@ -429,6 +452,11 @@ class BodyRunner implements BodyLink {
       this.#outbox.flush(performance.now())
     })
   }
+}
+
+/** A service gives what any call before brought it; what it keeps must outlive it. */
+function serviceCodec({ args, context }: RunningCall): HandleCodec | undefined {
+  return isList(args) && args[0] === serviceCommand.snapshot ? stateCodec : context?.codec
 }
 
 /** Starts to serve calls that come over `port`, for as long as the worker lives. */

@@ -5,7 +5,7 @@ import type { WireAnswer, WireValue } from './protocol.ts'
 /** What a call needs of the body that makes it. */
 export interface ServiceCaller {
   /** Rejects when the body has to stop. */
-  readonly stopped: Promise<never>
+  orStopped(came: Promise<void>): Promise<void>
   /** The body begins or ends to wait: another one may have its place meanwhile. */
   wait(isWaiting: boolean): void
   read(value: WireValue): unknown
@@ -53,7 +53,7 @@ export class BodyServiceCall implements ServiceCall<unknown> {
     if (this.#answer !== null) return
     this.#caller.wait(true)
     try {
-      await Promise.race([this.#answered, this.#caller.stopped])
+      await this.#caller.orStopped(this.#answered)
     } finally {
       this.#caller.wait(false)
     }

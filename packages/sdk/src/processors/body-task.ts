@@ -1,5 +1,6 @@
 import { type Outcome, ShoalError, type TaskRef, taskIdOf } from '@shoal/scheduler'
 import { CancelledError, taskFailed } from '../errors.ts'
+import { describeHandle } from '../service-call.ts'
 import type { Chunk, Task, TaskStatus } from '../types.ts'
 import { errorFromRecord } from '../values/index.ts'
 import type { WireOutcome } from './protocol.ts'
@@ -22,7 +23,7 @@ export interface TaskHolder {
   wait(isWaiting: boolean): void
   read(value: Extract<WireOutcome, { readonly status: 'done' }>['value']): unknown
   /** Rejects when the body is asked to stop. */
-  readonly stopped: Promise<never>
+  orStopped(came: Promise<void>): Promise<void>
 }
 
 /** A task as a body sees it: spawned by the body, or a handle that came in a value. */
@@ -65,9 +66,11 @@ export class BodyTask implements Task<unknown> {
     return this.#fault === null ? (this.#outcome?.status ?? 'unknown') : 'failed'
   }
 
-  accept(ref: TaskRef): void {
+  /** @param isFollowed whoever asks later may come too late: the outcome is asked for now */
+  accept(ref: TaskRef, isFollowed: boolean): void {
     if (this.#ref !== null) return
     this.#ref = ref
+    this.#isWatched ||= isFollowed
     this.#number()
     if (this.#isWatched) this.#holder.watch(this)
     if (this.#cancelReason !== null) this.#holder.cancel(ref, this.#cancelReason)
@@ -103,7 +106,7 @@ export class BodyTask implements Task<unknown> {
 
   async fetch(): Promise<unknown> {
     await this.wait()
-    return this.#value()
+    return this.value()
   }
 
   async wait(): Promise<void> {
@@ -114,7 +117,7 @@ export class BodyTask implements Task<unknown> {
     }
     this.#holder.wait(true)
     try {
-      await Promise.race([this.#settled, this.#holder.stopped])
+      await this.#holder.orStopped(this.#settled)
     } finally {
       this.#holder.wait(false)
     }
@@ -144,7 +147,8 @@ export class BodyTask implements Task<unknown> {
     return []
   }
 
-  #value(): unknown {
+  /** @throws what the task failed with */
+  value(): unknown {
     if (this.#fault !== null) throw this.#fault.error
     const outcome = this.#outcome as WireOutcome
     if (outcome.status === 'done') return this.#holder.read(outcome.value)
@@ -153,3 +157,5 @@ export class BodyTask implements Task<unknown> {
     throw taskFailed(ref, outcome satisfies Outcome, errorFromRecord(outcome.error))
   }
 }
+
+describeHandle(BodyTask.prototype, 'the handle of a task')

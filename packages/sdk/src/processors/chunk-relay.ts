@@ -49,7 +49,7 @@ export function createChunkRelay(clock: Clock, body: (request: BodyRequest) => v
       const done = (value: Payload | null, error: ErrorRecord | null): void => {
         if (type === 'put' && value instanceof ChunkPayload)
           keep(callId, value, slot.pendingCall(callId) !== undefined)
-        slot.post({ type: 'chunk', callId, key, value: value?.pack() ?? null, error })
+        slot.post({ type: 'chunk', key, value: value?.pack() ?? null, error })
       }
       if (type === 'put') body({ type, value: readPayload(bytes) as PackedPayload, done })
       else body({ type, chunk: readChunkReference(bytes), done })

@@ -168,12 +168,12 @@ export type ToWorker =
   | {
       readonly type: 'accepted'
       readonly callId: number
+      readonly job: JobId
       readonly accepted: readonly { readonly seq: number; readonly no: number }[]
     }
   | { readonly type: 'settled'; readonly ref: TaskRef; readonly outcome: WireOutcome }
   | {
       readonly type: 'chunk'
-      readonly callId: number
       readonly key: number
       /** Packed, or the packed reference of what was put; `null`: there is an error. */
       readonly value: Uint8Array | null
@@ -215,6 +215,8 @@ export type WorkerNotice =
   | {
       readonly type: 'spawn'
       readonly callId: number
+      /** The call that runs, which is another one where a service kept its context; 0: none. */
+      readonly within: number
       readonly job: JobId
       readonly no: number
       readonly attempt: number
@@ -223,7 +225,10 @@ export type WorkerNotice =
       readonly operations: readonly OperationRecord[]
     }
   | { readonly type: 'watch'; readonly refs: readonly TaskRef[] }
-  /** The body wants the value of a chunk: its packed reference. Or it puts a packed value, and wants the reference. */
+  /**
+   * The body wants the value of a chunk: its packed reference. Or it puts a packed value, and wants the reference.
+   * Answered under the same `key`, which counts per worker.
+   */
   | {
       readonly type: 'chunk' | 'put'
       readonly callId: number

@@ -1,4 +1,5 @@
 import {
+  type BodyRequest,
   type Call,
   type CallEnded,
   type CallOutcome,
@@ -8,6 +9,7 @@ import {
   type OperationHash,
   type OperationRecord,
   type OperationStore,
+  type Outcome,
   type Payload,
   type PeerId,
   processorId,
@@ -16,6 +18,7 @@ import {
   type ServiceNews,
   type ServiceRun,
   type ServiceSpec,
+  type TaskRef,
   type Unsubscribe,
 } from '@shoal/scheduler'
 import { serviceCommand } from '../code/index.ts'
@@ -23,6 +26,7 @@ import { errorToRecord, LivePayload } from '../values/index.ts'
 import { systemClock } from './clock.ts'
 import { abortGraceMs, serviceSparesMax, servicesMax, serviceValueBytesMax } from './limits.ts'
 import type { ResultForm, WorkerNotice } from './protocol.ts'
+import { ServiceBodies } from './service-bodies.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
 import { createSpares, type Spares } from './service-spares.ts'
 import type { WorkerHandle } from './worker-handle.ts'
@@ -89,6 +93,7 @@ class Slots implements ServiceSlots {
   /** Who had the code of a service when it was first heard of. */
   readonly #sources = new Map<OperationHash, PeerId>()
   readonly #listeners = new Set<(news: readonly ServiceNews[]) => void>()
+  readonly #bodies: ServiceBodies
   #callService: CallService | null = null
   #news: ServiceNews[] = []
   #isTelling = false
@@ -97,6 +102,7 @@ class Slots implements ServiceSlots {
 
   constructor(options: ServiceSlotsOptions) {
     this.#options = options
+    this.#bodies = new ServiceBodies(options.peer, options.operations, options.clock ?? systemClock)
     const end = ({ slot }: Instance): void => slot.end({ type: 'replace' })
     this.#spares = createSpares(options.clock ?? systemClock, serviceSparesMax, end)
   }
@@ -106,6 +112,14 @@ class Slots implements ServiceSlots {
     return () => {
       this.#listeners.delete(listener)
     }
+  }
+
+  onBody(listener: (request: BodyRequest) => void): Unsubscribe {
+    return this.#bodies.onBody(listener)
+  }
+
+  taskSettled(ref: TaskRef, outcome: Outcome): void {
+    this.#bodies.settled(ref, outcome)
   }
 
   callServices(call: CallService): void {
@@ -170,12 +184,14 @@ class Slots implements ServiceSlots {
     const instance = this.#instances.get(number)
     if (instance === undefined) return
     this.#instances.delete(number)
+    this.#bodies.forget(instance.slot)
     instance.slot.end({ type: 'replace' })
   }
 
   closeAll(): void {
     for (const number of [...this.#instances.keys()]) this.close(number)
     this.#spares.dropAll()
+    this.#bodies.close()
   }
 
   #start(spec: ServiceSpec): Instance {
@@ -261,6 +277,7 @@ class Slots implements ServiceSlots {
       const order = instance.orders.get(callId)
       if (order === undefined) continue
       instance.orders.delete(callId)
+      this.#bodies.callEnded(instance.slot, callId)
       this.#answer(instance, order, outcome)
     }
     this.#tellEnded(instance)
@@ -290,6 +307,7 @@ class Slots implements ServiceSlots {
 
   #died(instance: Instance, reason: string): void {
     this.#spares.forget(instance)
+    this.#bodies.forget(instance.slot)
     if (this.#instances.get(instance.number) !== instance) return
     this.#instances.delete(instance.number)
     const text = `Cannot go on with service "${instance.spec.id}" as its worker must live: current value is ${reason}`
@@ -297,9 +315,12 @@ class Slots implements ServiceSlots {
   }
 
   #onMessage({ slot, spec, orders }: Instance, message: WorkerNotice): void {
-    if (message.type !== 'call-service' || this.#callService === null) return
+    if (message.type !== 'call-service') {
+      this.#bodies.onNotice(slot, spec.name ?? spec.id, message)
+      return
+    }
     const via = orders.get(message.callId)?.via ?? none
-    relayServiceCall(slot, message, this.#callService, [...via, spec.id])
+    if (this.#callService !== null) relayServiceCall(slot, message, this.#callService, [...via, spec.id])
   }
 
   /** Tells at the end of the turn, once for all that happened in it. */

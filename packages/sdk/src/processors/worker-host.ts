@@ -213,7 +213,7 @@ class Host implements WorkerHost {
 
   childrenAccepted(...[job, parent, accepted]: Parameters<ProcessorHost['childrenAccepted']>): void {
     const spawner = this.#spawners.get(attemptKey(job, parent))
-    spawner?.slot.post({ type: 'accepted', callId: spawner.callId, accepted })
+    spawner?.slot.post({ type: 'accepted', callId: spawner.callId, job, accepted })
   }
 
   taskSettled(...[ref, outcome]: Parameters<ProcessorHost['taskSettled']>): void {

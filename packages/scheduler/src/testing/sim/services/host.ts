@@ -100,6 +100,8 @@ export function createSimServiceHost(loop: SimLoop, gate: Gate, rng: SimRng): Si
         listeners.delete(listener)
       }
     },
+    onBody: () => () => undefined,
+    taskSettled: () => undefined,
     killWorker(index) {
       const number = [...instances.keys()][index % Math.max(1, instances.size)]
       if (number === undefined) return false
