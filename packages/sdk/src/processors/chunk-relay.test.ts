@@ -34,7 +34,7 @@ test('[CH12] what a body put is let go 60 s after its end, also when it ended be
   const told: number[] = []
   const slot = {
     pendingCall: (callId: number) => (running.has(callId) ? {} : undefined),
-    post: ({ callId }: { readonly callId: number }) => told.push(callId),
+    post: ({ key }: { readonly key: number }) => told.push(key),
   } as unknown as WorkerSlot
   const answer = (index: number, id: string): void => {
     const ref = { id, sizeBytes: 1, hash: new Uint8Array(32), home: 'p' as PeerId } as unknown as ChunkRef
@@ -54,5 +54,5 @@ test('[CH12] what a body put is let go 60 s after its end, also when it ended be
   expect(released()).toEqual(['p.1.0', 'p.1.1'])
   clock.advance(putKeptMs / 2)
   expect(released()).toEqual(['p.1.0', 'p.1.1', 'p.1.2'])
-  expect(told).toEqual([1, 1, 1])
+  expect(told).toEqual([0, 1, 2])
 })

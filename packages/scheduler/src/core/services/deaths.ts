@@ -1,7 +1,8 @@
 import { type ErrorRecord, errorRecord } from '../../model/errors.ts'
 import type { JournalEntry } from '../../model/service.ts'
 import type { StepContext } from '../context.ts'
-import { endCall, openInstance, replyAtOnce } from './host.ts'
+import { appendSnapshot } from './copies.ts'
+import { endCall, openInstance, replyAtOnce, takeSnapshot } from './host.ts'
 import { armTick, touch } from './say.ts'
 import type { Hosted, ServiceState } from './state.ts'
 
@@ -83,6 +84,9 @@ export function undo(ctx: StepContext, service: ServiceState, hosted: Hosted, er
   hosted.queue = [...given, ...hosted.queue]
   hosted.entries = [...hosted.queue]
   hosted.ran = (hosted.queue[0]?.seq ?? hosted.seq + 1) - 1
+  // The state is the same as if they had run: copies need not wait for another one.
+  takeSnapshot(hosted, hosted.ran, hosted.snapshot.state, ctx.state.now)
+  appendSnapshot(ctx, service, hosted)
   openInstance(ctx, service, hosted)
 }
 

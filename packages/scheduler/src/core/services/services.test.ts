@@ -685,6 +685,17 @@ test('[SV10] what made a state that cannot be packed is undone and fails', () =>
   expect(all.answer('b', all.call('b', 3))).toEqual([2, 1])
 })
 
+test('[SV10] [SV11] a service whose last call was undone can move', () => {
+  const all = room('a', 'b')
+  all.create('a', { durability: 'snapshot' })
+  all.call('b', 1)
+  all.call('b', 254)
+  const order = all.order('a', { type: 'migrate', to: 'b' as PeerId })
+  all.wait(1000)
+  expect(all.answer('a', order)).toBe('ok')
+  expect(all.answer('a', all.call('a', 3))).toEqual([2, 1])
+})
+
 test('[SV11] leaving hands over within a step of the network, and no call fails', () => {
   const all = room('a', 'b', 'c')
   all.create('a')
