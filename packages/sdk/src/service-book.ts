@@ -25,7 +25,13 @@ import type {
   Services,
 } from './service.types.ts'
 import { callError, ServiceCallHandle, serviceProxy } from './service-call.ts'
-import { resolveLookupTimeout, resolveServiceOptions } from './service-options.ts'
+import {
+  checkLookupName,
+  checkServiceArguments,
+  checkTarget,
+  resolveLookupTimeout,
+  resolveServiceOptions,
+} from './service-options.ts'
 import { errorToRecord, LivePayload, packShared } from './values/index.ts'
 
 export interface ServiceBookParts {
@@ -78,6 +84,8 @@ export class ServiceBook implements Services {
   async create(shape: unknown, args: readonly unknown[], given: ServiceOptions): Promise<Handle> {
     const { role, room, operations, newId, runtime } = this.#parts
     const options = resolveServiceOptions(given)
+    checkServiceArguments(args)
+    options.signal?.throwIfAborted()
     if (this.#isClosed) throw closed('make a service')
     if (role === 'contributor') {
       const text = 'Cannot make a service as this peer must be a member: current value is contributor'
@@ -85,14 +93,15 @@ export class ServiceBook implements Services {
     }
     const code = serviceFrom(shape)
     if (options.durability !== 'none') assertReadable(code)
-    const { durability, consistency, every, name, peer } = options
+    const { durability, consistency, every, name, peer, signal } = options
     const packed =
       room === null ? new LivePayload([...args]) : pack(args, serviceArgsBytesMax, 'make a service')
     operations.add(code.record)
     const id = newId() as ServiceId
     const kept = { durability, consistency, every }
     const spec: ServiceSpec = { id, name, operation: code.record.hash, args: packed, ...kept }
-    await this.#ended((done) => runtime.services.create(spec, done))
+    const made = this.#ended((done) => runtime.services.create(spec, done))
+    await (signal === null ? made : this.#unlessAborted(id, made, signal))
     const handle = this.handle(id)
     if (peer === null || peer === runtime.self) return handle
     try {
@@ -105,9 +114,32 @@ export class ServiceBook implements Services {
     return handle
   }
 
+  /** What is given up is ended, however far it has come. */
+  async #unlessAborted(id: ServiceId, made: Promise<void>, signal: AbortSignal): Promise<void> {
+    const onAbort = (): void => this.#parts.runtime.services.order(id, { type: 'delete' }, () => {})
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      await made
+    } catch (error) {
+      signal.throwIfAborted()
+      throw error
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+    signal.throwIfAborted()
+  }
+
   async lookup<T>(name: string, options: LookupOptions = {}): Promise<Service<T>> {
-    const { runtime, clock, room } = this.#parts
+    const { runtime, clock, room, role } = this.#parts
     const timeoutMs = resolveLookupTimeout(options)
+    checkLookupName(name)
+    if (role === 'contributor') {
+      const rule = 'only members know names: have one pass its handle to a task'
+      throw new ShoalError(
+        'E_FORBIDDEN',
+        `Cannot find service "${name}" as ${rule}: current value is contributor`,
+      )
+    }
     const askedAt = clock.now()
     for (;;) {
       if (this.#isClosed) throw closed(`find service "${name}"`)
@@ -176,8 +208,13 @@ export class ServiceBook implements Services {
   }
 
   #control(id: ServiceId): Handle['$'] {
-    const order = (wanted: ServiceOrder): Promise<void> =>
-      this.#ended((done) => this.#parts.runtime.services.order(id, wanted, done))
+    const order = (wanted: ServiceOrder): Promise<void> => {
+      if (this.#parts.role === 'contributor') {
+        const text = `Cannot ${wanted.type} service "${id}" as this peer must be a member: current value is contributor`
+        return Promise.reject(new ShoalError('E_FORBIDDEN', text))
+      }
+      return this.#ended((done) => this.#parts.runtime.services.order(id, wanted, done))
+    }
     const stats = (): ServiceStats => this.#stats(id)
     return Object.freeze({
       id,
@@ -194,7 +231,10 @@ export class ServiceBook implements Services {
         return stats().follower
       },
       stats,
-      migrate: (to: string) => order({ type: 'migrate', to: to as PeerId }),
+      async migrate(to: string) {
+        checkTarget(to)
+        await order({ type: 'migrate', to: to as PeerId })
+      },
       delete: () => order({ type: 'delete' }),
     })
   }

@@ -8,6 +8,7 @@ export interface ResolvedServiceOptions {
   readonly durability: Durability
   readonly consistency: Consistency
   readonly every: number
+  readonly signal: AbortSignal | null
 }
 
 const nameLengthMax = 200
@@ -15,10 +16,11 @@ const nameLengthMax = 200
 const everyMax = 10_000
 /** As long as timers can wait. */
 const lookupMsMax = 2 ** 31 - 1
-const known = new Set(['name', 'peer', 'durability', 'every', 'consistency'])
+const known = new Set(['name', 'peer', 'durability', 'every', 'consistency', 'signal'])
 
 /** @throws ShoalError `E_OPTION` unknown option or bad value */
 export function resolveServiceOptions(options: ServiceOptions): ResolvedServiceOptions {
+  if (typeof options !== 'object' || options === null) refuse('options', 'an object', options)
   const stranger = Object.keys(options).find((key) => !known.has(key))
   if (stranger !== undefined) refuse(stranger, `one of ${[...known].join(', ')}`, stranger)
   const {
@@ -27,7 +29,9 @@ export function resolveServiceOptions(options: ServiceOptions): ResolvedServiceO
     durability = 'snapshot',
     consistency = 'available',
     every = 1_000,
+    signal = null,
   } = options
+  if (signal !== null && !(signal instanceof AbortSignal)) refuse('signal', 'an AbortSignal', signal)
   if (name !== null && (typeof name !== 'string' || name === '' || name.length > nameLengthMax))
     refuse('name', `a text of 1 to ${nameLengthMax} characters`, name)
   if (peer !== null && (typeof peer !== 'string' || peer === '')) refuse('peer', 'the id of a peer', peer)
@@ -39,7 +43,7 @@ export function resolveServiceOptions(options: ServiceOptions): ResolvedServiceO
     refuse('every', `a whole number from 1 to ${everyMax}`, every)
   if (durability === 'none' && peer !== null)
     refuse('peer', "left out with durability 'none': nothing of such a service moves", peer)
-  return { name, peer, durability, consistency, every }
+  return { name, peer, durability, consistency, every, signal }
 }
 
 /**
@@ -54,6 +58,22 @@ export function resolveLookupTimeout(options: LookupOptions): number | null {
   if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= lookupMsMax))
     refuse('timeoutMs', `a number from 0 to ${lookupMsMax}`, timeoutMs)
   return timeoutMs
+}
+
+/** @throws ShoalError `E_OPTION` no list */
+export function checkServiceArguments(args: unknown): void {
+  if (!Array.isArray(args)) refuse('args', 'the list of what the constructor takes', args)
+}
+
+/** @throws ShoalError `E_OPTION` no text that a service could be named by */
+export function checkLookupName(name: unknown): void {
+  if (typeof name !== 'string' || name === '' || name.length > nameLengthMax)
+    refuse('name', `a text of 1 to ${nameLengthMax} characters`, name)
+}
+
+/** @throws ShoalError `E_OPTION` no id */
+export function checkTarget(peer: unknown): void {
+  if (typeof peer !== 'string' || peer === '') refuse('peer', 'the id of a peer', peer)
 }
 
 function refuse(name: string, desired: string, actual: unknown): never {

@@ -111,6 +111,38 @@ describe('mesh.service()', () => {
     await again.$.delete()
   })
 
+  test('[SV13] arguments, options, names and targets that are none are refused at the call', async () => {
+    const mesh = await meshOfOne()
+    const make = mesh.service as (...args: unknown[]) => Promise<unknown>
+    for (const args of [undefined, null, 'abc', {}, 5])
+      await expect(make(Counter, args)).rejects.toMatchObject({ code: 'E_OPTION', data: { option: 'args' } })
+    for (const options of [null, 'abc', { signal: 5 }])
+      await expect(make(Counter, [], options)).rejects.toMatchObject({ code: 'E_OPTION' })
+    for (const name of [undefined, 5, '', 'x'.repeat(201)])
+      await expect(mesh.services.lookup(name as string)).rejects.toMatchObject({ code: 'E_OPTION' })
+    const counter = await mesh.service(Counter, [])
+    for (const peer of [undefined, null, {}, ''])
+      await expect(counter.$.migrate(peer as string)).rejects.toMatchObject({ code: 'E_OPTION' })
+    await counter.$.delete()
+  })
+
+  test('[SC9] what never gets ready is given up with its signal, and the name is free', async () => {
+    const mesh = await meshOfOne()
+    const giveUp = new AbortController()
+    const never = (): Promise<object> => new Promise(() => {})
+    const made = mesh.service(never, [], { name: 'never', signal: giveUp.signal })
+    const settled = made.then(
+      () => 'made',
+      (error: unknown) => error,
+    )
+    await expect(mesh.service(Counter, [], { name: 'never' })).rejects.toMatchObject({ code: 'E_NAME_TAKEN' })
+    giveUp.abort(new Error('enough'))
+    expect(await settled).toMatchObject({ message: 'enough' })
+    const counter = await mesh.service(Counter, [], { name: 'never' })
+    await counter.$.delete()
+    await expect(mesh.service(Counter, [], { signal: giveUp.signal })).rejects.toThrow('enough')
+  })
+
   test('[SC2] says at once what it cannot be made of', async () => {
     const mesh = await meshOfOne()
     class Hidden {

@@ -20,6 +20,8 @@ export interface ServiceOptions {
    * (default): either; when both did, the state of one is dropped as they meet again. `'strict'`: neither.
    */
   readonly consistency?: 'available' | 'strict'
+  /** Gives up while the service is being made: the promise rejects with the signal's reason, and the name is free. */
+  readonly signal?: AbortSignal
 }
 
 /** One call of a service: its promise is made only when somebody asks for it. */

@@ -24,6 +24,8 @@ export const calibrateAfterMs = 1_000
 export const workersMax = 256
 /** Most services that one peer hosts: each has a worker of its own. */
 export const servicesMax = 64
+/** How long an instance may take until it can be called: its code's way here, its constructor, its state. */
+export const serviceOpenMs = 30_000
 /** Workers that wait, with its code loaded, for a service that this peer follows to need them: the last so many. */
 export const serviceSparesMax = 2
 /** Packed arguments of a service's constructor, in bytes: they lie in its creator's lane. */

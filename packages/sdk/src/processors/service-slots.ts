@@ -24,7 +24,7 @@ import {
 import { serviceCommand } from '../code/index.ts'
 import { errorToRecord, LivePayload } from '../values/index.ts'
 import { systemClock } from './clock.ts'
-import { abortGraceMs, serviceSparesMax, servicesMax, serviceValueBytesMax } from './limits.ts'
+import { abortGraceMs, serviceOpenMs, serviceSparesMax, servicesMax, serviceValueBytesMax } from './limits.ts'
 import type { ResultForm, WorkerNotice } from './protocol.ts'
 import { ServiceBodies } from './service-bodies.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
@@ -66,6 +66,8 @@ interface Instance {
   /** What is given to the worker at the end of the turn; `isHeld` until its code has come. */
   calls: Call[]
   isHeld: boolean
+  /** Ends the wait for its constructor. */
+  stopWaiting: () => void
   /** Calls that ended and are not told yet. */
   ended: { readonly seq: number; readonly outcome: CallOutcome }[]
 }
@@ -159,6 +161,7 @@ class Slots implements ServiceSlots {
     if (state !== null) inputs.push({ index: 1, value: state })
     const args = [serviceCommand.open, null, null, state !== null]
     this.#order(instance, { type: 'open', seq: 0, via: none }, args, inputs)
+    this.#limitOpening(instance)
     if (this.#operationOf(spec.operation) === null) void this.#openLater(instance)
   }
 
@@ -184,6 +187,7 @@ class Slots implements ServiceSlots {
     const instance = this.#instances.get(number)
     if (instance === undefined) return
     this.#instances.delete(number)
+    instance.stopWaiting()
     this.#bodies.forget(instance.slot)
     instance.slot.end({ type: 'replace' })
   }
@@ -216,6 +220,7 @@ class Slots implements ServiceSlots {
       orders: new Map(),
       calls: [],
       isHeld: false,
+      stopWaiting: () => {},
       ended: [],
     }
     return instance
@@ -229,6 +234,18 @@ class Slots implements ServiceSlots {
     const { operations, peer } = this.#options
     const operation = await operations.fetch(hash, this.#sources.get(hash) ?? peer)
     this.#fetched.set(hash, operation)
+  }
+
+  /** A constructor that never ends must not keep its name, nor a service its callers. */
+  #limitOpening(instance: Instance): void {
+    const { clock = systemClock } = this.#options
+    instance.stopWaiting = clock.setTimer(clock.now() + serviceOpenMs, () => {
+      if (this.#instances.get(instance.number) !== instance) return
+      this.close(instance.number)
+      const rule = `its constructor must end, and its state be there, within ${serviceOpenMs} ms`
+      const text = `Cannot start service "${instance.spec.id}" as ${rule}: current value is unfinished`
+      this.#tell({ type: 'opened', instance: instance.number, error: errorRecord('E_SERVICE_START', text) })
+    })
   }
 
   /** Keeps what is asked of an instance until its code has come. */
@@ -292,8 +309,10 @@ class Slots implements ServiceSlots {
       return
     }
     this.#tellEnded(instance)
-    if (type === 'open') this.#tell({ type: 'opened', instance: instance.number, error })
-    else {
+    if (type === 'open') {
+      instance.stopWaiting()
+      this.#tell({ type: 'opened', instance: instance.number, error })
+    } else {
       const state = outcome.status === 'done' ? outcome.value : null
       this.#tell({ type: 'snapshot', instance: instance.number, seq, state, error })
     }
@@ -310,6 +329,7 @@ class Slots implements ServiceSlots {
     this.#bodies.forget(instance.slot)
     if (this.#instances.get(instance.number) !== instance) return
     this.#instances.delete(instance.number)
+    instance.stopWaiting()
     const text = `Cannot go on with service "${instance.spec.id}" as its worker must live: current value is ${reason}`
     this.#tell({ type: 'died', instance: instance.number, error: errorRecord('E_WORKER', text) })
   }

@@ -1,6 +1,12 @@
 import { type ErrorRecord, errorRecord } from '../../model/errors.ts'
 import type { PeerId } from '../../model/ids.ts'
-import type { ServiceCall, ServiceMessageOf, ServiceOrder, ServiceRequest } from '../../model/service.ts'
+import type {
+  ServiceCall,
+  ServiceId,
+  ServiceMessageOf,
+  ServiceOrder,
+  ServiceRequest,
+} from '../../model/service.ts'
 import type { StepContext } from '../context.ts'
 import { armTick, say, touch } from './say.ts'
 import type { OpenCall, ServiceState } from './state.ts'
@@ -117,7 +123,12 @@ export function resendCalls(ctx: StepContext, service: ServiceState): void {
 /** The service is no more. */
 export function failCalls(ctx: StepContext, service: ServiceState): void {
   const error = endError(service)
-  if (error !== null) fail(ctx, service, [...service.calls.values()], error)
+  if (error === null) return
+  fail(ctx, service, [...service.calls.values()], error)
+  const { creations } = ctx.state.services
+  const creation = creations.get(service.id)
+  creations.delete(service.id)
+  if (creation !== undefined) answer(ctx, [creation.request], error)
 }
 
 /** Says again what nobody answered; gives up what nobody here knows, or whose host is out of reach for long. */
@@ -125,6 +136,7 @@ export function auditCalls(ctx: StepContext, service: ServiceState): void {
   const { now, config, peers } = ctx.state
   const { calls, orders, claim, id } = service
   if (calls.size === 0 && orders.size === 0) return
+  const isLate = ({ askedAt }: { readonly askedAt: number }): boolean => now - askedAt >= config.serviceAwayMs
   const isGone = claim !== null && (!peers.has(claim.host) || service.hostGone !== null)
   // Others read it in the documents, or are told.
   const hasToAsk = isGone && ctx.state.role === 'contributor'
@@ -143,15 +155,17 @@ export function auditCalls(ctx: StepContext, service: ServiceState): void {
   service.unknownSince = 0
   if (hasToAsk) askAround(ctx, service)
   if (isGone) {
-    const isLate = ({ askedAt }: { readonly askedAt: number }): boolean =>
-      now - askedAt >= config.serviceAwayMs
     const text = `Cannot reach service "${id}" as its host has not answered for ${config.serviceAwayMs} ms: current value is ${claim.host}`
     const error = errorRecord('E_SERVICE_AWAY', text)
     fail(ctx, service, [...calls.values()].filter(isLate), error)
     failOrders(ctx, service, isLate, error)
     return
   }
-  sendOrders(ctx, service)
+  if (orders.size > 0) {
+    const text = `Cannot change service "${id}" as its host has not done it for ${config.serviceAwayMs} ms, and may yet: current value is ${claim.host}`
+    failOrders(ctx, service, isLate, errorRecord('E_SERVICE_AWAY', text))
+    sendOrders(ctx, service)
+  }
   if (service.unsent.length > 0) return
   service.unsent = [...calls.values()]
     .filter(({ sentAt }) => now - sentAt >= config.auditMs)
@@ -221,11 +235,14 @@ export function answer(ctx: StepContext, requests: readonly number[], error: Err
   ctx.emit({ type: 'answer-requests', answers })
 }
 
+export function deletedError(id: ServiceId): ErrorRecord {
+  return errorRecord('E_SERVICE_DELETED', `Cannot reach service "${id}" as it was deleted`)
+}
+
 /** What asking an ended service fails with. */
 function endError({ id, ended }: ServiceState): ErrorRecord | null {
   if (ended === null) return null
-  if (ended === 'deleted')
-    return errorRecord('E_SERVICE_DELETED', `Cannot reach service "${id}" as it was deleted`)
+  if (ended === 'deleted') return deletedError(id)
   if (ended === 'crashing')
     return errorRecord('E_SERVICE_CRASH_LOOP', `Cannot reach service "${id}" as its instances died in a row`)
   return errorRecord(

@@ -8,7 +8,7 @@ import { appendSnapshot, onAppended, onAppendRefused } from './copies.ts'
 import { onDied, undo } from './deaths.ts'
 import { flushHosted, onCall, onRan, releasable, takeSnapshot } from './host.ts'
 import { onAppend, onInstall } from './keeper.ts'
-import { create, drop, forgetAsked, found, onName, onNameHolder } from './names.ts'
+import { cancelCreation, create, drop, forgetAsked, found, onName, onNameHolder } from './names.ts'
 import { armTick, tellClaim, touch } from './say.ts'
 import { type Hosted, type ServiceState, serviceOf } from './state.ts'
 import * as watch from './watch.ts'
@@ -23,6 +23,7 @@ export function onAsked(ctx: StepContext, requests: readonly ServiceRequest[]): 
       create(ctx, request, action.spec)
       continue
     }
+    if (action.type === 'delete' && cancelCreation(ctx, request, id)) continue
     const service = serviceOf(ctx.state.services, id)
     if (action.type === 'call') addCall(ctx, service, request, action)
     else addOrder(ctx, service, request, action)

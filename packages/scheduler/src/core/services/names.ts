@@ -2,7 +2,7 @@ import { errorRecord } from '../../model/errors.ts'
 import type { PeerId } from '../../model/ids.ts'
 import type { ServiceClaim, ServiceId, ServiceMessageOf, ServiceSpec } from '../../model/service.ts'
 import type { StepContext } from '../context.ts'
-import { answer } from './caller.ts'
+import { answer, deletedError } from './caller.ts'
 import { learnClaim } from './claims.ts'
 import { closeHosted, createHosted } from './host.ts'
 import { armTick, say, touch } from './say.ts'
@@ -117,6 +117,19 @@ export function forgetAsked(ctx: StepContext, peer: PeerId): void {
 function refuse(ctx: StepContext, { request, spec }: Creation): void {
   const text = `Cannot name service "${spec.id}" as another one has the name: current value is ${spec.name}`
   drop(ctx, request, spec, errorRecord('E_NAME_TAKEN', text))
+}
+
+/**
+ * Who asked for it wants it no more.
+ * @returns `false`: nobody is making it, or others may have heard of it
+ */
+export function cancelCreation(ctx: StepContext, request: number, id: ServiceId): boolean {
+  const { services } = ctx.state
+  const creation = services.creations.get(id)
+  if (creation === undefined || services.services.get(id)?.claim != null) return false
+  drop(ctx, creation.request, creation.spec, deletedError(id))
+  ctx.emit({ type: 'answer-requests', answers: [{ request, outcome: { status: 'ok' } }] })
+  return true
 }
 
 /** Ends a creation that failed: nothing of it was told to anybody. */

@@ -868,6 +868,28 @@ test('[SV11] a target that takes nothing over is given up, and the host goes on'
   expect(all.answer('c', call)).toEqual([1, 0])
 })
 
+test('[SV14] an order that the host never hears of fails after 30 s', () => {
+  const all = room('a', 'b', 'c')
+  all.create('a')
+  all.lose((_from, _to, { type }) => type === 'order')
+  const orders = [all.order('b', { type: 'delete' }), all.order('b', { type: 'migrate', to: 'b' as PeerId })]
+  all.wait(29_000)
+  expect(orders.map((order) => all.answer('b', order))).toEqual([null, null])
+  all.wait(2000)
+  expect(orders.map((order) => all.answer('b', order))).toEqual(['E_SERVICE_AWAY', 'E_SERVICE_AWAY'])
+})
+
+test('[SV13] a creation that is given up while others are asked frees its name', () => {
+  const all = room('a', 'b')
+  all.lose((_from, _to, { type }) => type === 'name')
+  const made = all.create('a', { name: 'it' })
+  expect(all.answer('a', made)).toBeNull()
+  const order = all.order('a', { type: 'delete' })
+  expect([all.answer('a', made), all.answer('a', order)]).toEqual(['E_SERVICE_DELETED', 'ok'])
+  all.lose(() => false)
+  expect(all.answer('b', all.create('b', { id: 'other' as ServiceId, name: 'it' }))).toBe('ok')
+})
+
 test('[SV12] deleting fails open and later calls, and frees the name', () => {
   const all = room('a', 'b', 'c')
   all.create('a', { name: 'x' })
