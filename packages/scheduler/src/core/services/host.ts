@@ -374,11 +374,9 @@ export function releasable(state: SchedulerState, { claim }: ServiceState, hoste
   if (!hosted.isOpen || !hosted.isActing || claim === null) return -1
   const { spec, ran, kept, proposed } = hosted
   if (spec.durability === 'none') return ran
-  if (claim.follower === null && proposed.size === 0) {
-    return isAlone(state) ? ran : -1
-  }
-  let upTo = ran
-  if (claim.follower !== null) upTo = Math.min(upTo, kept.get(claim.follower)?.acked ?? -1)
+  // Whoever is only proposed may never hear that it follows.
+  if (claim.follower === null) return proposed.size === 0 && isAlone(state) ? ran : -1
+  let upTo = Math.min(ran, kept.get(claim.follower)?.acked ?? -1)
   for (const peer of proposed) upTo = Math.min(upTo, kept.get(peer)?.acked ?? -1)
   return upTo
 }

@@ -509,6 +509,22 @@ test('[SV4] alone in its room a service answers at once, and gets a follower as 
   expect(all.answer('b', all.call('b', 2))).toEqual([2, 1])
 })
 
+test.each(['journal', 'snapshot'] as const)(
+  '[SV4] a service is made, and answers, once a claim that names a follower is decided: %s',
+  (durability) => {
+    const all = room('a', 'b', 'c')
+    all.lose((_from, _to, { type }) => type === 'accept')
+    const made = all.create('a', { durability })
+    const call = all.call('a', 1)
+    all.wait(3000)
+    expect([all.answer('a', made), all.answer('a', call)]).toEqual([null, null])
+    all.lose(() => false)
+    all.wait(3000)
+    expect([all.answer('a', made), all.answer('a', call)]).toEqual(['ok', [1, 0]])
+    expect(all.claim('a')?.follower).not.toBeNull()
+  },
+)
+
 test('[SV4] a follower that dies is replaced, and replies go on', () => {
   const all = room('a', 'b', 'c')
   all.create('a')
