@@ -115,6 +115,14 @@ describe('a service on another peer', () => {
     expect(boxed).toEqual([3, { handle: counter }])
   })
 
+  test('[SV13] a contributor is told at once that it knows no names', async () => {
+    const guest = await member('guest', 0, contributorInvite())
+    await expect(guest.services.lookup('it')).rejects.toMatchObject({
+      code: 'E_NO_SERVICE',
+      message: expect.stringContaining('only members know names'),
+    })
+  })
+
   test('[SV13] is found by its name as soon as who made it says so', async () => {
     const [maker, finder] = await Promise.all([member('maker'), member('finder')])
     await Promise.all([whenSeen(maker, [finder.self]), whenSeen(finder, [maker.self])])

@@ -134,11 +134,8 @@ export class ServiceBook implements Services {
     const timeoutMs = resolveLookupTimeout(options)
     checkLookupName(name)
     if (role === 'contributor') {
-      const rule = 'only members know names: have one pass its handle to a task'
-      throw new ShoalError(
-        'E_FORBIDDEN',
-        `Cannot find service "${name}" as ${rule}: current value is contributor`,
-      )
+      const text = `Cannot find service "${name}" as only members know names: current value is contributor`
+      throw new ShoalError('E_NO_SERVICE', text, { data: { name } })
     }
     const askedAt = clock.now()
     for (;;) {

@@ -59,10 +59,14 @@ export interface ServiceControl extends ServiceInfo {
   stats(): ServiceStats
   /**
    * Moves it to another member; calls go on there, none is lost.
-   * @throws ShoalError `E_MIGRATE` when it cannot move there, `E_SERVICE_DELETED`, `E_NO_SERVICE`
+   * @throws ShoalError `E_MIGRATE` when it cannot move there, `E_OPTION` no id, `E_FORBIDDEN` only members can,
+   *   `E_SERVICE_AWAY` not done after 30 s, `E_SERVICE_DELETED`, `E_NO_SERVICE`
    */
   migrate(peer: string): Promise<void>
-  /** Ends it for everybody: calls that wait reject with `E_SERVICE_DELETED`, and its name is free. */
+  /**
+   * Ends it for everybody: calls that wait reject with `E_SERVICE_DELETED`, and its name is free.
+   * @throws ShoalError `E_FORBIDDEN` only members can, `E_SERVICE_AWAY` not done after 30 s, `E_NO_SERVICE`
+   */
   delete(): Promise<void>
 }
 
@@ -115,7 +119,8 @@ export interface Services {
    * @example
    * const counter = await mesh.services.lookup<Counter>('counter', { timeoutMs: 10_000 })
    *
-   * @throws ShoalError `E_NO_SERVICE` nobody has registered it in time; `E_OPTION`; `E_CLOSED` the mesh is closed
+   * @throws ShoalError `E_NO_SERVICE` nobody has registered it in time, or this peer is no member, which alone
+   *   know names; `E_OPTION`; `E_CLOSED` the mesh is closed
    */
   lookup<T>(name: string, options?: LookupOptions): Promise<Service<T>>
   /** Those that this peer knows. */

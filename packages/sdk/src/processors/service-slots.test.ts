@@ -128,6 +128,19 @@ class Counter {
 }
 
 describe('createServiceSlots()', () => {
+  test('[SC9] an instance that is not ready in time is ended, and says so', async () => {
+    const never = (): Promise<object> => new Promise(() => {})
+    const { slots, next, wait } = host([Counter, never])
+    slots.open(1, specOf(never, args()), null)
+    wait()
+    expect(await next()).toMatchObject({ type: 'opened', instance: 1, error: { code: 'E_SERVICE_START' } })
+    slots.open(2, specOf(Counter, args(5)), null)
+    expect(await next()).toMatchObject({ type: 'opened', instance: 2, error: null })
+    wait()
+    slots.run(2, [callOf(1, 'add', args(1))])
+    expect(await valueIn(next())).toBe(6)
+  })
+
   test.each([
     ['that is known here', false],
     ['that has to be fetched', true],
