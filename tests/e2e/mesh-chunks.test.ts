@@ -1,11 +1,13 @@
+import { fileURLToPath } from 'node:url'
 import { type Chunk, kernel, type Mesh, operation, scope } from '@shoal/sdk'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
+import { type Program, startNode, typescript } from '../support/program.ts'
 import type { NodePeer } from './support/node-peer.ts'
 import { useRoom } from './support/test-room.ts'
 
 // Chunks as users have them, between processes over WebRTC.
 
-const { member, node } = useRoom()
+const { member, memberInvite, node } = useRoom()
 
 async function lenders(mesh: Mesh, count: number): Promise<NodePeer[]> {
   const started = await Promise.all(Array.from({ length: count }, (_, index) => node(`lender ${index}`, 1)))
@@ -180,14 +182,42 @@ test('[CH8][A6] a handle is handed over with its task: its giver lets go at once
   await expect.poll(() => mesh.metrics().chunks.heldBytes, { timeout: 10_000 }).toBe(0)
 }, 60_000)
 
+/** A process that put a chunk and handed it on, and has tasks that wait with arguments of 1 MiB. */
+async function startPutter() {
+  const program = startNode([putterScript, memberInvite()], {}, typescript)
+  putters.push(program)
+  const ids = JSON.parse(await program.line(/"handed"/)) as {
+    readonly handed: string
+    readonly waiting: string[]
+  }
+  return { ...ids, stop: program.stop }
+}
+
+const putters: Program[] = []
+const putterScript = fileURLToPath(new URL('../fixtures/putter.ts', import.meta.url))
+afterEach(async () => {
+  await Promise.all(putters.splice(0).map((program) => program.stop('SIGKILL')))
+})
+
+test('[CH14] a peer that leaves hands on what others need and only it has', async () => {
+  const mesh = await member('stays')
+  await lenders(mesh, 1)
+  const putter = await startPutter()
+  const { chunk } = (await mesh.task(putter.handed)) as { chunk: Chunk<Uint8Array> }
+  const waiting = putter.waiting.map((id) => mesh.task(id))
+  await putter.stop('SIGTERM')
+  expect((await chunk.get())[mib - 1]).toBe(3)
+  expect(await mesh.spawn(measure, chunk)).toEqual([mib, 3])
+  expect(await mesh.all(waiting)).toEqual([0, 1, 2, 3].map((value) => [mib, value]))
+  chunk.release()
+}, 60_000)
+
 test('[CH10] what a user had put is lost with its peer: its consumers fail, and say so', async () => {
   const mesh = await member('submitter')
-  const putter = await member('submitter')
   await lenders(mesh, 1)
-  const chunk = await putter.put(new Uint8Array(mib))
-  const handed = putter.spawn((inside: object) => inside, { chunk })
-  const { chunk: got } = (await mesh.task(handed.id)) as { chunk: typeof chunk }
-  await putter.close()
-  await expect(mesh.spawn(measure, got)).rejects.toMatchObject({ code: 'E_CHUNK_LOST' })
-  await expect(got.get()).rejects.toMatchObject({ code: 'E_CHUNK_LOST' })
+  const putter = await startPutter()
+  const { chunk } = (await mesh.task(putter.handed)) as { chunk: Chunk<Uint8Array> }
+  await putter.stop('SIGKILL')
+  await expect(mesh.spawn(measure, chunk)).rejects.toMatchObject({ code: 'E_CHUNK_LOST' })
+  await expect(chunk.get()).rejects.toMatchObject({ code: 'E_CHUNK_LOST' })
 }, 60_000)

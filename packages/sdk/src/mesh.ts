@@ -61,6 +61,8 @@ export function openMesh(parts: MeshParts): Mesh {
 const drainMs = 200
 /** Longest time for which what runs here waits for services to be handed over, in milliseconds. */
 const servicesFirstMs = 60
+/** Longest wait for others to take the chunks that they would lose, in milliseconds. */
+const chunksMs = 2_000
 /** A peer that leaves is gone after this, in milliseconds; what it ran has taken its part of it. */
 const leaveMs = 280
 /** Others need this long at least to hear the goodbye, in milliseconds. */
@@ -70,6 +72,8 @@ const farewellMinMs = 80
 async function finishRunning({ runtime, lending, clock }: MeshParts): Promise<void> {
   void lending.lend(0)
   await atMost(clock, drainMs, runtime.drained())
+  // Only now: what has just ended may have left chunks here.
+  if (runtime.chunks !== null) await atMost(clock, chunksMs, runtime.chunks.leave())
 }
 
 async function closeParts(parts: MeshParts, engine: Engine, events: MeshEventHub): Promise<void> {

@@ -6,6 +6,7 @@ import { type NodePeer, startNodePeer } from './node-peer.ts'
 /** One room for the tests of a file, and peers that last for one test. Invites are the member's if left out. */
 export interface TestRoom {
   contributorInvite(): string
+  memberInvite(): string
   /** A peer in this process. */
   member(name: string, workers?: number, invite?: string): Promise<Mesh>
   /** A peer in a process of its own. */
@@ -27,6 +28,7 @@ export function useRoom(): TestRoom {
   afterAll(() => host.close())
   return {
     contributorInvite: () => host.contributorInvite,
+    memberInvite: () => host.memberInvite,
     async member(name, workers = 0, invite = host.memberInvite) {
       const mesh = await joinMesh(invite, { name, workers })
       meshes.push(mesh)

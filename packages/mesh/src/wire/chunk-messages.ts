@@ -16,7 +16,7 @@ import { asFlat, readError, readNo, writeError } from './values.ts'
 type ChunkMessage = MessageOf<'holds' | 'free' | 'want' | 'located'>
 
 const entriesMax = limits.batchEntriesMax * 4
-const wishes: readonly ChunkWish[] = ['keep', 'find', 'release']
+const wishes: readonly ChunkWish[] = ['keep', 'find', 'release', 'take']
 
 /** The fields of a message about chunks, after its code. */
 export function writeChunkMessage(message: ChunkMessage): readonly unknown[] {
@@ -108,7 +108,7 @@ export function readChunkId(value: unknown): ChunkId {
 
 function readWish(value: unknown): ChunkWish {
   const wish = typeof value === 'number' ? wishes[value] : undefined
-  if (wish === undefined) throw schemaError('a wish', 'a number from 0 to 2', value)
+  if (wish === undefined) throw schemaError('a wish', 'a number from 0 to 3', value)
   return wish
 }
 

@@ -137,6 +137,7 @@ export function loseChunksOf(ctx: StepContext, peer: PeerId): void {
     removeHolder(ctx, chunk, peer)
     chunk.askers.delete(peer)
     if (trackerOf(ctx.state, chunk) === peer) chunk.isRegistered = false
+    if (ctx.state.taking.get(chunk.payload.ref.id) === peer) ctx.state.taking.delete(chunk.payload.ref.id)
     if (chunk.wanters.delete(peer)) freeIfUnused(ctx, chunk)
   }
 }

@@ -47,6 +47,8 @@ export interface SchedulerConfig {
   readonly unfedPauseMs: number
   /** Tries in a row before a task fails for want of a chunk: longer than any detection of a death. */
   readonly unfedMax: number
+  /** A peer that leaves offers others at most this many bytes of chunks. */
+  readonly farewellBytesMax: number
   /** What concerns a service is said again after this: votes, copies, orders, calls. */
   readonly serviceRetryMs: number
   /** A host waits this long with a newcomer, so that a burst of them is one change of voters. */
@@ -82,6 +84,7 @@ export const defaultConfig: SchedulerConfig = Object.freeze({
   chunkFromBytes: 65_536,
   unfedPauseMs: 500,
   unfedMax: 20,
+  farewellBytesMax: 64 * 1024 * 1024,
   serviceRetryMs: 500,
   serviceJoinMs: 500,
   serviceLostMs: 5000,

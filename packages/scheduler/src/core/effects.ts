@@ -72,6 +72,10 @@ export type Effect =
       readonly holders: readonly PeerId[]
       readonly error: ErrorRecord | null
     }
+  /** Bring a chunk here that a peer which leaves has offered. */
+  | { readonly type: 'fetch-chunk'; readonly chunk: ChunkPayload }
+  /** The answer to `chunks-leaving`: all that was offered is taken, or nothing was. */
+  | { readonly type: 'chunks-left' }
   /** Stop these (the processor may have to be replaced). Each still ends in `calls-ended`. */
   | { readonly type: 'abort-calls'; readonly processor: ProcessorId; readonly calls: readonly number[] }
   /** Replicate: lane records into this peer's lane, job records into the job's document. */

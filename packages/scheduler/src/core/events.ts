@@ -90,6 +90,8 @@ export type Event =
       readonly chunk: ChunkId
       readonly isHeld: boolean
     }
+  /** This peer leaves: what others would lose is offered to them; ends in one `chunks-left`. */
+  | { readonly type: 'chunks-leaving'; readonly at: number }
   /** The processors of this peer, all of them. */
   | {
       readonly type: 'processors-changed'

@@ -47,6 +47,7 @@ export function forgetUngathered(ctx: StepContext, call: Call): void {
 /** A result became a chunk of this peer: it stays for the job's owner. */
 export function keepResult(ctx: StepContext, payload: ChunkPayload, owner: PeerId): void {
   const kept = keptOf(ctx.state, payload.ref.id)
+  kept.payload = payload
   kept.task = payload.task
   kept.owner = owner
 }
@@ -54,7 +55,7 @@ export function keepResult(ctx: StepContext, payload: ChunkPayload, owner: PeerI
 function keptOf(state: SchedulerState, id: ChunkId): KeptCopy {
   let kept = state.kept.get(id)
   if (kept === undefined) {
-    kept = { task: null, owner: null, keptFor: new Set(), orphanedAt: null }
+    kept = { payload: null, task: null, owner: null, keptFor: new Set(), orphanedAt: null }
     state.kept.set(id, kept)
   }
   return kept

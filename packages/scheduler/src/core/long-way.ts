@@ -1,6 +1,7 @@
 import { assert } from '../model/errors.ts'
 import type { PeerId } from '../model/ids.ts'
 import type { Message } from '../model/message.ts'
+import * as farewell from './chunk-farewell.ts'
 import * as chunks from './chunks.ts'
 import { StepContext } from './context.ts'
 import type { Effect } from './effects.ts'
@@ -138,7 +139,9 @@ function onEvent(ctx: StepContext, event: Event): void {
 
 function onChunkEvent(
   ctx: StepContext,
-  event: EventOf<'chunks-gathered' | 'chunk-opened' | 'chunk-released' | 'chunk-asked' | 'chunk-stored'>,
+  event: EventOf<
+    'chunks-gathered' | 'chunk-opened' | 'chunk-released' | 'chunk-asked' | 'chunk-stored' | 'chunks-leaving'
+  >,
 ): void {
   switch (event.type) {
     case 'chunks-gathered':
@@ -155,6 +158,10 @@ function onChunkEvent(
       return
     case 'chunk-stored':
       chunks.onChunkStored(ctx, event.chunk, event.isHeld)
+      if (event.isHeld) farewell.onTaken(ctx, event.chunk)
+      return
+    case 'chunks-leaving':
+      farewell.onChunksLeaving(ctx)
   }
 }
 
@@ -218,9 +225,11 @@ function onMessage(ctx: StepContext, from: PeerId, message: Message): void {
       onFree(ctx, from, message)
       return
     case 'want':
-      chunks.onWant(ctx, from, message)
+      if (message.wish === 'take') farewell.onTake(ctx, from, message)
+      else chunks.onWant(ctx, from, message)
       return
     case 'located':
-      chunks.onLocated(ctx, from, message)
+      if (message.wish === 'take') farewell.onOfferTaken(ctx, from, message)
+      else chunks.onLocated(ctx, from, message)
   }
 }

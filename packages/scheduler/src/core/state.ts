@@ -153,6 +153,8 @@ export interface ChunkState {
 
 /** Why a copy is kept on this peer. */
 export interface KeptCopy {
+  /** Its reference, where it was made here. */
+  payload: ChunkPayload | null
   /** The task whose result it is, while the job's owner has not freed it. */
   task: TaskRef | null
   /** That job's owner at the time; later ones are known from documents or commands. */
@@ -270,6 +272,10 @@ export interface SchedulerState {
   readonly wishes: Set<ChunkState>
   /** Handles let go of that the tracker has not confirmed. */
   readonly releases: Map<ChunkId, { readonly tracker: PeerId; readonly message: MessageOf<'want'> }>
+  /** `<chunk> <peer>` of what this peer, which leaves, has offered and nobody took yet. */
+  readonly offered: Set<string>
+  /** Chunks that are being taken from peers that leave. */
+  readonly taking: Map<ChunkId, PeerId>
   /** Copies that are on this peer, by its store's word. */
   readonly stored: Set<ChunkId>
   /** Copies on this peer, or on their way, that are kept for owners. */
@@ -336,6 +342,8 @@ export function createState(options: {
     cancels: [],
     services: createServices(options.self, options.epoch),
     chunks: new Map(),
+    offered: new Set(),
+    taking: new Map(),
     wishes: new Set(),
     releases: new Map(),
     stored: new Set(),

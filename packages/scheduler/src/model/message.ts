@@ -212,7 +212,7 @@ export interface KeptChunk {
 }
 
 /** `keep`: I have handles. `find`: I want the bytes, too: make them again if need be. `release`: no handles any more. */
-export type ChunkWish = 'keep' | 'find' | 'release'
+export type ChunkWish = 'keep' | 'find' | 'release' | 'take'
 
 export type MessageOf<T extends Message['type']> = Extract<Message, { readonly type: T }>
 

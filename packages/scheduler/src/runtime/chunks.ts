@@ -24,18 +24,21 @@ export interface RuntimeChunks {
    * @throws ShoalError `E_CHUNK_LOST`, `E_HASH`, `E_CHUNK_REF`, `E_CLOSED`; the signal's reason
    */
   fetch(chunk: ChunkPayload, signal?: StopSignal): Promise<Uint8Array>
+  /** This peer leaves: resolves when those who need what only it has have it. May never do so. */
+  leave(): Promise<void>
   /** Arguments and results above this many packed bytes become chunks. */
   readonly fromBytes: number
   readonly stats: ChunkStats
 }
 
+type ChunkEffect = EffectOf<
+  'gather' | 'stop-gather' | 'drop-chunk' | 'chunk-located' | 'fetch-chunk' | 'chunks-left'
+>
+
 /** Turns effects about chunks into the store's work, and the store's word into events. */
 export interface ChunkDesk {
   readonly chunks: RuntimeChunks
-  gather(effect: EffectOf<'gather'>): void
-  stopGather(callId: number): void
-  drop(id: ChunkId): void
-  located(effect: EffectOf<'chunk-located'>): void
+  perform(effect: ChunkEffect): void
   /** The calls with the bytes of their chunks in place. */
   feed(calls: readonly Call[]): readonly Call[]
   /** Results with the big ones put away: at once, or once that is done. */
@@ -66,13 +69,73 @@ interface Ask {
 }
 
 export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
-  const { self, epoch, store, clock, config, enqueue } = parts
+  const { store, clock, config, enqueue } = parts
+  const keeper = createKeeper(parts)
   const gatherer = createGatherer(parts)
   const finder = createFinder(parts)
-  let made = 0
+  const leaving: (() => void)[] = []
   const stopHeld = store.onHeld((chunk, isHeld) =>
     enqueue({ type: 'chunk-stored', at: clock.now(), chunk, isHeld }),
   )
+
+  return {
+    chunks: {
+      fromBytes: config.chunkFromBytes,
+      get stats() {
+        return store.stats
+      },
+      async put(bytes, inner) {
+        const chunk = await keeper.put(bytes, inner)
+        enqueue({ type: 'chunk-opened', at: clock.now(), chunk })
+        return chunk
+      },
+      open: (chunk) => enqueue({ type: 'chunk-opened', at: clock.now(), chunk }),
+      release: (chunk) => enqueue({ type: 'chunk-released', at: clock.now(), chunk }),
+      fetch: finder.fetch,
+      leave: () =>
+        new Promise((resolve) => {
+          leaving.push(resolve)
+          enqueue({ type: 'chunks-leaving', at: clock.now() })
+        }),
+    },
+    perform(effect) {
+      switch (effect.type) {
+        case 'gather':
+          gatherer.gather(effect)
+          return
+        case 'stop-gather':
+          gatherer.stop(effect.callId)
+          return
+        case 'drop-chunk':
+          store.drop(effect.chunk)
+          return
+        case 'chunk-located':
+          finder.located(effect)
+          return
+        case 'fetch-chunk':
+          // What does not come is lost with the peer that offered it: whoever needs it is told then.
+          finder.fetch(effect.chunk).catch(() => {})
+          return
+        case 'chunks-left':
+          for (const resolve of leaving.splice(0)) resolve()
+      }
+    },
+    feed: gatherer.feed,
+    keep: keeper.keep,
+    close() {
+      stopHeld()
+      finder.close()
+    },
+  }
+}
+
+interface Keeper extends Pick<ChunkDesk, 'keep'> {
+  put(bytes: Uint8Array, inner?: readonly ChunkPayload[]): Promise<ChunkPayload>
+}
+
+/** Makes chunks of what users put and of big results. */
+function createKeeper({ self, epoch, store, config, callOf }: ChunkDeskParts): Keeper {
+  let made = 0
 
   async function put(
     id: ChunkId,
@@ -86,7 +149,7 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
 
   async function keepOne(one: CallEnded): Promise<CallEnded> {
     const { outcome } = one
-    const call = parts.callOf(one.callId)
+    const call = callOf(one.callId)
     if (!isAnyBig(outcome) || call === undefined) return one
     if (outcome.status === 'done') return { ...one, outcome: await keepValue(outcome, call, call.no) }
     const apart = outcome.apart.map(async (item) => ({
@@ -99,8 +162,8 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
   async function keepValue(outcome: SliceItem['outcome'], call: Call, no: number): Promise<typeof outcome> {
     if (outcome.status !== 'done' || !isBig(outcome.value)) return outcome
     const id = call.remakes ?? chunkId(self, epoch, made++)
+    const { bytes } = outcome.value
     try {
-      const { bytes } = outcome.value as PackedPayload
       return {
         status: 'done',
         value: await put(id, bytes, { job: call.job, no }, innerChunks(outcome.value)),
@@ -110,7 +173,7 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
     }
   }
 
-  const isBig = (value: Payload): boolean =>
+  const isBig = (value: Payload): value is PackedPayload =>
     value instanceof PackedPayload && value.bytes.length > config.chunkFromBytes
   const isAnyBig = (
     outcome: CallEnded['outcome'],
@@ -120,42 +183,24 @@ export function createChunkDesk(parts: ChunkDeskParts): ChunkDesk {
       : outcome.status === 'done' && isBig(outcome.value)
 
   return {
-    chunks: {
-      fromBytes: config.chunkFromBytes,
-      get stats() {
-        return store.stats
-      },
-      async put(bytes, inner) {
-        const chunk = await put(chunkId(self, epoch, made++), bytes, null, inner)
-        enqueue({ type: 'chunk-opened', at: clock.now(), chunk })
-        return chunk
-      },
-      open: (chunk) => enqueue({ type: 'chunk-opened', at: clock.now(), chunk }),
-      release: (chunk) => enqueue({ type: 'chunk-released', at: clock.now(), chunk }),
-      fetch: finder.fetch,
-    },
-    gather: gatherer.gather,
-    stopGather: gatherer.stop,
-    feed: gatherer.feed,
-    drop: (id) => store.drop(id),
-    located: finder.located,
-    keep(ended) {
-      return ended.some(({ outcome }) => isAnyBig(outcome)) ? Promise.all(ended.map(keepOne)) : ended
-    },
-    close() {
-      stopHeld()
-      finder.close()
-    },
+    put: (bytes, inner) => put(chunkId(self, epoch, made++), bytes, null, inner),
+    keep: (ended) =>
+      ended.some(({ outcome }) => isAnyBig(outcome)) ? Promise.all(ended.map(keepOne)) : ended,
   }
 }
 
+interface Gatherer {
+  gather(effect: EffectOf<'gather'>): void
+  stop(callId: number): void
+}
+
+interface Finder extends Pick<RuntimeChunks, 'fetch'> {
+  located(effect: EffectOf<'chunk-located'>): void
+  close(): void
+}
+
 /** Brings the chunks of calls to come. */
-function createGatherer({
-  self,
-  store,
-  clock,
-  enqueue,
-}: ChunkDeskParts): Pick<ChunkDesk, 'gather' | 'feed'> & { stop(callId: number): void } {
+function createGatherer({ self, store, clock, enqueue }: ChunkDeskParts): Pick<ChunkDesk, 'feed'> & Gatherer {
   const gathered = new Map<number, Gathered>()
 
   async function bring({ bytes }: Gathered, chunks: readonly ChunkPayload[]): Promise<void> {
@@ -196,13 +241,7 @@ function createGatherer({
 }
 
 /** Finds chunks for those who have handles. */
-function createFinder({
-  self,
-  store,
-  clock,
-  config,
-  enqueue,
-}: ChunkDeskParts): Pick<ChunkDesk, 'located' | 'close'> & Pick<RuntimeChunks, 'fetch'> {
+function createFinder({ self, store, clock, config, enqueue }: ChunkDeskParts): Finder {
   const asks = new Map<ChunkId, Ask[]>()
   let isClosed = false
 

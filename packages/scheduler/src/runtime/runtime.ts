@@ -252,16 +252,12 @@ function perform(loop: Loop, effect: Effect): void {
       host.execute(effect.processor, loop.chunkDesk?.feed(effect.calls) ?? effect.calls)
       return
     case 'gather':
-      loop.chunkDesk?.gather(effect)
-      return
     case 'stop-gather':
-      loop.chunkDesk?.stopGather(effect.callId)
-      return
     case 'drop-chunk':
-      loop.chunkDesk?.drop(effect.chunk)
-      return
     case 'chunk-located':
-      loop.chunkDesk?.located(effect)
+    case 'fetch-chunk':
+    case 'chunks-left':
+      loop.chunkDesk?.perform(effect)
       return
     case 'abort-calls':
       host.abort(effect.processor, effect.calls)
