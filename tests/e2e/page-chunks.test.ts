@@ -1,4 +1,4 @@
-import { joinMesh, type Mesh, operation } from '@shoal/sdk'
+import { type Chunk, joinMesh, type Mesh, operation, withContext } from '@shoal/sdk'
 import { hostRoom, type RoomHost } from '@shoal/sdk/node'
 import type { Browser, Page } from 'playwright'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -70,3 +70,18 @@ test.each([
   },
   120_000,
 )
+
+test('[CH10] what a body on a page had put is lost when the page is reloaded, and whoever asks is told', async () => {
+  mesh = await joinMesh(room.memberInvite, { name: 'submitter', workers: 0 })
+  const { page } = await openPage(browser, room.memberInvite)
+  await joinRoom(page, 'The page')
+  await contribute(page, 1)
+  await expect.poll(() => mesh?.processors.length, { timeout: 20_000 }).toBe(1)
+  const putter = withContext(async (ctx, bytes: number) => ({
+    chunk: await ctx.mesh.put(new Uint8Array(bytes)),
+  }))
+  const { chunk } = (await mesh.spawn(putter, mib)) as { chunk: Chunk<Uint8Array> }
+  await page.reload()
+  await expect(chunk.get()).rejects.toMatchObject({ code: 'E_CHUNK_LOST' })
+  await page.close()
+}, 60_000)
