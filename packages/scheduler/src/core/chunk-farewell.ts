@@ -7,8 +7,8 @@ import type { ChunkState, SchedulerState } from './state.ts'
 
 /*
  * What a peer that leaves does for its chunks. Those that others need and that only it may hold are offered to them
- * (`want` with the wish `take`), the small ones first, up to a limit. Who has one says so (`located`), and is its own
- * tracker from then on. Who does not need it, or has another holder, says nothing: the one who leaves waits for a bounded time only.
+ * (`want` with the wish `take`), the small ones first, up to a limit. Who needs one fetches it, says so (`located`), and is
+ * its own tracker from then on; who does not says so at once.
  */
 
 interface Offer {
@@ -72,7 +72,10 @@ export function onTake(ctx: StepContext, from: PeerId, { chunk: payload }: Messa
   const { state } = ctx
   const chunk = state.chunks.get(payload.ref.id)
   // Another peer cannot make this one fetch what it does not need.
-  if (chunk === undefined || !isNeeded(chunk) || !mayOffer(chunk, from)) return
+  if (chunk === undefined || !mayOffer(chunk, from) || !wouldLose(state, chunk, from)) {
+    answer(ctx, from, payload.ref.id, [])
+    return
+  }
   state.taking.set(payload.ref.id, from)
   if (state.stored.has(payload.ref.id)) onTaken(ctx, payload.ref.id)
   else ctx.emit({ type: 'fetch-chunk', chunk: payload })
@@ -82,8 +85,15 @@ function mayOffer({ payload, keeper }: ChunkState, from: PeerId): boolean {
   return payload.task === null ? keeper === from : payload.ref.home === from
 }
 
-function isNeeded({ handles, neededBy, wanters, keptIn }: ChunkState): boolean {
-  return handles + neededBy.size + wanters.size + keptIn.size > 0
+function wouldLose({ self }: SchedulerState, chunk: ChunkState, from: PeerId): boolean {
+  const { handles, neededBy, wanters, keptIn, payload, holders } = chunk
+  if (handles + neededBy.size + wanters.size + keptIn.size === 0) return false
+  // What a user put goes with its tracker for whoever does not have it.
+  return payload.task === null || [...holders.keys()].every((holder) => holder === from || holder === self)
+}
+
+function answer(ctx: StepContext, to: PeerId, chunk: ChunkId, holders: readonly PeerId[]): void {
+  ctx.send(to, { type: 'located', chunk, wish: 'take', holders, error: null })
 }
 
 /** A copy is here. */
@@ -96,10 +106,10 @@ export function onTaken(ctx: StepContext, id: ChunkId): void {
     chunk.keeper = state.self
     chunk.isRegistered = false
   }
-  ctx.send(from, { type: 'located', chunk: id, wish: 'take', holders: [state.self], error: null })
+  answer(ctx, from, id, [state.self])
 }
 
-/** One that was offered is in good hands. */
+/** One that was offered is in good hands, or not needed there. */
 export function onOfferTaken(ctx: StepContext, from: PeerId, { chunk }: MessageOf<'located'>): void {
   if (ctx.state.offered.delete(offerKey(chunk, from))) tellIfOver(ctx)
 }
