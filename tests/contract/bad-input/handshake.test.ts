@@ -12,7 +12,7 @@ import { createLinkPair } from '../../../packages/mesh/src/transport/memory.ts'
 import { packBody } from '../../../packages/mesh/src/wire/body.ts'
 import { encodeFrame, type FrameType, frameTypes } from '../../../packages/mesh/src/wire/frames.ts'
 import { createPipe, type Pipe } from '../../../packages/mesh/src/wire/pipe.ts'
-import type { Remote } from '../../../packages/mesh/src/wire/session.ts'
+import type { Remote } from '../../../packages/mesh/src/wire/incoming.ts'
 
 const room = 'testing'
 let invites: RoomInvites

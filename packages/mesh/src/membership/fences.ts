@@ -1,6 +1,6 @@
 import { type PeerId, ShoalError } from '@shoal/scheduler'
 import { limits } from '../limits.ts'
-import type { Remote } from '../wire/session.ts'
+import type { Remote } from '../wire/incoming.ts'
 
 /** Epochs that are over: a peer that was given up at one may only come back at a higher one. */
 export interface Fences {

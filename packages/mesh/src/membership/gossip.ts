@@ -1,4 +1,5 @@
-import type { Remote, Session } from '../wire/session.ts'
+import type { Remote } from '../wire/incoming.ts'
+import type { Session } from '../wire/session.ts'
 
 /** Tells peers at which addresses others are, so that they find each other although signalling is away. */
 export interface Gossip {

@@ -2,9 +2,9 @@ import { type Clock, type CloseReason, type PeerRole, ShoalError } from '@shoal/
 import { limits } from '../limits.ts'
 import { readRefused } from '../wire/control.ts'
 import { type FrameType, frameTypes, protocol } from '../wire/frames.ts'
+import type { Remote } from '../wire/incoming.ts'
 import type { Pipe } from '../wire/pipe.ts'
 import { asShoalError } from '../wire/pipe.ts'
-import type { Remote } from '../wire/session.ts'
 import { concat, equalBytes } from './bytes.ts'
 import {
   hmac,

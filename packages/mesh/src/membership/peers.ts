@@ -3,14 +3,9 @@ import { limits } from '../limits.ts'
 import { createBulk } from '../wire/bulk.ts'
 import { type BulkDoor, createBulkDoor } from '../wire/bulk-door.ts'
 import { type Budget, createBudget } from '../wire/chunks.ts'
+import { createIncoming, type Remote, type SessionHandlers } from '../wire/incoming.ts'
 import { asShoalError, createPipe, type Pipe } from '../wire/pipe.ts'
-import {
-  createIncoming,
-  createSession,
-  type Remote,
-  type Session,
-  type SessionHandlers,
-} from '../wire/session.ts'
+import { createSession, type Session } from '../wire/session.ts'
 import { createDialer, type Dialer } from './dialer.ts'
 import { farewell, farewellMs } from './farewell.ts'
 import { createFences, type Fences, staleError } from './fences.ts'

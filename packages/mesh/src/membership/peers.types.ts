@@ -12,7 +12,8 @@ import type {
 import type { Wanted } from '../chunks/wanted.ts'
 import type { Refusal } from '../room.types.ts'
 import type { OperationText } from '../wire/control.ts'
-import type { Remote, Session } from '../wire/session.ts'
+import type { Remote } from '../wire/incoming.ts'
+import type { Session } from '../wire/session.ts'
 import type { Identity, RoomKeys } from './crypto.ts'
 
 export interface PeersOptions {

@@ -15,7 +15,7 @@ import {
   type ViewEvent,
   watchPeer,
 } from '@shoal/scheduler'
-import type { Remote } from '../wire/session.ts'
+import type { Remote } from '../wire/incoming.ts'
 
 export interface ViewOptions {
   readonly clock: Clock

@@ -8,9 +8,10 @@ import { createBulk } from './bulk.ts'
 import { createBudget } from './chunks.ts'
 import { readRefused } from './control.ts'
 import { decodeFrame, encodeFrame, frameTypes } from './frames.ts'
+import { createIncoming, type SessionHandlers } from './incoming.ts'
 import { writeMessage } from './messages.ts'
 import { createPipe } from './pipe.ts'
-import { createIncoming, createSession, type SessionHandlers } from './session.ts'
+import { createSession } from './session.ts'
 import { serviceMessages } from './testing/messages.ts'
 
 const job = 'job-1' as JobId

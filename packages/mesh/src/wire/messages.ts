@@ -50,7 +50,7 @@ import {
 } from './values.ts'
 
 /** Numbers are for ever, as those of the frames. */
-const codes = {
+export const messageCodes: Readonly<Record<Message['type'], number>> = {
   profile: 1,
   assign: 2,
   revoke: 3,
@@ -72,10 +72,10 @@ const codes = {
   free: 21,
   want: 22,
   located: 23,
-} as const satisfies Record<Message['type'], number>
+}
 
 const typeOf: ReadonlyMap<unknown, Message['type']> = new Map(
-  Object.entries(codes).map(([type, code]) => [code, type as Message['type']]),
+  Object.entries(messageCodes).map(([type, code]) => [code, type as Message['type']]),
 )
 
 /** Largest number of entries in one list: above what a sender puts in one message, below any harm. */
@@ -86,7 +86,7 @@ const entriesMax = limits.batchEntriesMax * 4
  * @throws ShoalError `E_NOT_SERIALIZABLE` from a payload that cannot be packed
  */
 export function writeMessage(message: Message): readonly unknown[] {
-  const code = codes[message.type]
+  const code = messageCodes[message.type]
   switch (message.type) {
     case 'profile':
       return writeProfile(message)
@@ -202,7 +202,7 @@ export function readMessage(value: unknown, from: PeerId): Message {
 
 function writeProfile({ profile, wantsYours }: MessageOf<'profile'>): readonly unknown[] {
   const processors = profile.processors.map((one) => [one.id, one.kind, one.isDefault, one.score])
-  return [codes.profile, fitText(profile.name), processors, wantsYours]
+  return [messageCodes.profile, fitText(profile.name), processors, wantsYours]
 }
 
 function readProfile(value: unknown, from: PeerId): Message {
@@ -259,7 +259,7 @@ function writeSubmit(message: MessageOf<'submit'>): readonly unknown[] {
     [...writeNeeds(one.needs, job), ...writeChunkNeeds(one.chunks)],
     writeOptions(one.options),
   ])
-  return [codes.submit, job, parent.no, parent.attempt, requests]
+  return [messageCodes.submit, job, parent.no, parent.attempt, requests]
 }
 
 function readSubmit(value: unknown): Message {

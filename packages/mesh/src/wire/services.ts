@@ -36,7 +36,7 @@ import {
 } from './values.ts'
 
 /** Numbers are for ever, as those of the messages. */
-const codes = {
+export const serviceCodes: Readonly<Record<ServiceMessage['type'], number>> = {
   call: 1,
   replies: 2,
   order: 3,
@@ -56,10 +56,10 @@ const codes = {
   name: 17,
   'name-holder': 18,
   unknown: 19,
-} as const satisfies Record<ServiceMessage['type'], number>
+}
 
 const typeOf: ReadonlyMap<unknown, ServiceMessage['type']> = new Map(
-  Object.entries(codes).map(([type, code]) => [code, type as ServiceMessage['type']]),
+  Object.entries(serviceCodes).map(([type, code]) => [code, type as ServiceMessage['type']]),
 )
 
 const refusals = ['missing', 'paused'] as const
@@ -67,7 +67,7 @@ const vetoes = ['promised', 'restarted'] as const
 
 /** The plain list that a message about a service travels as. */
 export function writeServiceMessage(message: ServiceMessage): readonly unknown[] {
-  const code = codes[message.type]
+  const code = serviceCodes[message.type]
   switch (message.type) {
     case 'call':
       return [code, message.caller, message.open, message.calls.flatMap(writeCall)]

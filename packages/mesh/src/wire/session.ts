@@ -1,6 +1,5 @@
 import {
   type Clock,
-  type CloseReason,
   type Message,
   type OperationHash,
   type PeerId,
@@ -11,65 +10,23 @@ import type { Wanted } from '../chunks/wanted.ts'
 import { limits } from '../limits.ts'
 import { concat } from '../membership/bytes.ts'
 import { packMessages } from './batch.ts'
-import { packBody, unpackBody } from './body.ts'
+import { packBody } from './body.ts'
 import type { Bulk } from './bulk.ts'
 import {
   type AddressHint,
   type BulkTicket,
   emptyBody,
   type OperationText,
-  pieceHeaderBytes,
-  readOperation,
-  readPeers,
-  readPiece,
-  readProbe,
-  readProbed,
-  readRefused,
-  readTicket,
-  readTime,
-  readWanted,
-  readWantedPiece,
   writeOperation,
   writePeers,
   writePieceHead,
   writeTicket,
   writeWantedPiece,
 } from './control.ts'
-import { type FrameType, frameTypes } from './frames.ts'
-import { readMessage } from './messages.ts'
+import { writeFlatCalls } from './flat-calls.ts'
+import { type FrameType, frameHeaderBytes, frameTypes } from './frames.ts'
+import { createIncoming, type Remote, type SessionHandlers } from './incoming.ts'
 import type { Pipe } from './pipe.ts'
-import { schemaError } from './validate.ts'
-
-/** Who is at the other end, as its hello proved. */
-export interface Remote {
-  readonly peer: PeerId
-  readonly role: PeerRole
-  readonly epoch: number
-}
-
-/** What a session tells. Nothing here may assume that the sender means well. */
-export interface SessionHandlers {
-  /** Any frame: a sign of life. */
-  onLife(): void
-  onMessages(messages: readonly Message[]): void
-  onReplica(message: Uint8Array): void
-  onRoundTrip(rttMs: number): void
-  onProbe(peer: PeerId): void
-  onProbed(peer: PeerId, isAlive: boolean): void
-  onPeers(hints: readonly AddressHint[]): void
-  onWanted(request: number, hash: OperationHash): void
-  onOperation(request: number, text: OperationText | null): void
-  onPieceWanted(wanted: Wanted, via: PeerId | null): void
-  onPiece(request: number, bytes: Uint8Array | null): void
-  /** The answer to a request came in part, and the rest never will. */
-  onPieceLost(request: number): void
-  onTicket(ticket: BulkTicket): void
-  onRefusedBy(code: string, message: string, epoch: number | null): void
-  onGoodbye(): void
-  onClose(reason: CloseReason): void
-  /** Something of ours could not be sent. */
-  onUnsent(error: unknown): void
-}
 
 export interface SessionOptions {
   readonly remote: Remote
@@ -110,18 +67,8 @@ const emptyBytes = new Uint8Array(0)
 /** How long a commit may wait for company: far below the time after which results are told again. */
 const commitDelayMs = 20
 
-/** What a contributor may say to a scheduler: it executes and asks, it never owns. */
-const contributorTypes: ReadonlySet<Message['type']> = new Set([
-  'profile',
-  'results',
-  'revoked',
-  'holdings',
-  'stale',
-  'submit',
-  'watch',
-  'cancel',
-  'service',
-])
+/** Calls back at the end of the turn: in Node cheaper than `queueMicrotask`, which makes a record each time. */
+const turn = Promise.resolve()
 
 /** Kinds of bodies that must arrive in the order sent, over whichever link. */
 const orderedTypes: ReadonlySet<FrameType> = new Set([frameTypes.replica, frameTypes.services])
@@ -130,7 +77,7 @@ export function createSession(options: SessionOptions): Session {
   const { remote, pipe, bulk, clock } = options
   const incoming = createIncoming(options)
   const outgoing = createOutgoing(options)
-  const outbox = createOutbox(options, outgoing.send)
+  const outbox = createOutbox(options, outgoing)
 
   // One turn later: a link that is closed already must not tell before this session is known.
   clock.defer(() =>
@@ -192,7 +139,7 @@ export function createSession(options: SessionOptions): Session {
 /** Gathers what one turn says to a peer: one body, or as few as hold it. */
 function createOutbox(
   { clock, handlers }: SessionOptions,
-  send: (type: FrameType, body: Uint8Array) => void,
+  { send, sendFrame }: Outgoing,
 ): { add(message: Message): void; flush(): void } {
   let messages: Message[] = []
   let services: Message[] = []
@@ -211,11 +158,19 @@ function createOutbox(
 
   function flush(): void {
     isFlushArmed = false
-    const [first, second] = [services, messages]
-    services = []
-    messages = []
-    sendAll(frameTypes.services, first)
+    const first = services
+    const second = messages
+    if (first.length > 0) services = []
+    if (second.length > 0) messages = []
+    if (first.length !== 1 || !sendFlat(first[0] as Message)) sendAll(frameTypes.services, first)
     sendAll(frameTypes.messages, second)
+  }
+
+  /** Most messages about services are alone in their turn, and small. */
+  function sendFlat(message: Message): boolean {
+    const frame = message.type === 'service' ? writeFlatCalls(message) : null
+    if (frame !== null) sendFrame(frameTypes.services, frame)
+    return frame !== null
   }
 
   function sendAll(type: FrameType, list: readonly Message[]): void {
@@ -235,113 +190,20 @@ function createOutbox(
         return
       }
       isFlushArmed = true
-      queueMicrotask(flush)
+      void turn.then(flush)
     },
   }
 }
 
-/** Reads frames of the control link and whole bodies of the bulk links. */
-export interface Incoming {
-  onFrame(type: FrameType, body: Uint8Array): void
-  /** A body of which this came is given up. */
-  onLost(type: FrameType, start: Uint8Array): void
-}
-
-/** What arrives from one peer, checked. Exported for the bulk link, which delivers the same kinds. */
-export function createIncoming(options: {
-  readonly remote: Remote
-  readonly selfRole: PeerRole
-  readonly clock: Clock
-  readonly pipe: Pipe
-  readonly handlers: SessionHandlers
-}): Incoming {
-  const { remote, handlers, clock, pipe } = options
-
-  function onMessages(body: Uint8Array): void {
-    const list = unpackBody(body)
-    if (!Array.isArray(list)) throw schemaError('messages', 'a list', list)
-    const messages: Message[] = []
-    for (const item of list) {
-      try {
-        const message = readMessage(item, remote.peer)
-        if (remote.role === 'contributor' && !mayContributorSay(message))
-          throw forbidden(message.type, remote)
-        messages.push(message)
-      } catch (error) {
-        pipe.refuse(error)
-      }
-    }
-    if (messages.length > 0) handlers.onMessages(messages)
-  }
-
-  function onFrame(type: FrameType, body: Uint8Array): void {
-    handlers.onLife()
-    switch (type) {
-      case frameTypes.messages:
-      case frameTypes.services:
-        return onMessages(body)
-      case frameTypes.replica:
-        if (remote.role !== 'member' || options.selfRole !== 'member') throw forbidden('replica', remote)
-        return handlers.onReplica(body)
-      case frameTypes.heartbeat:
-        readTime(body)
-        return pipe.send(frameTypes.heard, body)
-      case frameTypes.heard:
-        return handlers.onRoundTrip(Math.max(0, clock.now() - readTime(body)))
-      case frameTypes.probe:
-        return handlers.onProbe(readProbe(body))
-      case frameTypes.probed: {
-        const { peer, isAlive } = readProbed(body)
-        return handlers.onProbed(peer, isAlive)
-      }
-      case frameTypes.peers:
-        return handlers.onPeers(readPeers(body))
-      case frameTypes.wanted: {
-        const { request, hash } = readWanted(body)
-        return handlers.onWanted(request, hash)
-      }
-      case frameTypes.operation: {
-        const { request, text } = readOperation(body)
-        return handlers.onOperation(request, text)
-      }
-      case frameTypes.pieceWanted: {
-        const { wanted, via } = readWantedPiece(body)
-        return handlers.onPieceWanted(wanted, via)
-      }
-      case frameTypes.piece: {
-        const { request, bytes } = readPiece(body)
-        return handlers.onPiece(request, bytes)
-      }
-      case frameTypes.bulkOpen:
-        return handlers.onTicket(readTicket(body))
-      case frameTypes.refused: {
-        const { code, message, epoch } = readRefused(body)
-        return handlers.onRefusedBy(code, message, epoch)
-      }
-      case frameTypes.goodbye:
-        return handlers.onGoodbye()
-      default:
-        throw new ShoalError(
-          'E_TYPE',
-          `Cannot read a frame as its type has no place here: current value is ${type}`,
-        )
-    }
-  }
-  return {
-    onFrame,
-    onLost(type, start) {
-      // All others are told again by whoever misses them.
-      if (type === frameTypes.piece && start.length >= pieceHeaderBytes)
-        handlers.onPieceLost(readPiece(start).request)
-    },
-  }
+interface Outgoing {
+  send(type: FrameType, body: Uint8Array): void
+  /** The same for a small frame that has room for its header: at once, if nothing is in its way. */
+  sendFrame(type: FrameType, frame: Uint8Array): void
+  pump(): void
 }
 
 /** Our queue in front of the link: what it cannot take at once waits here, never in the link. */
-function createOutgoing(options: SessionOptions): {
-  send(type: FrameType, body: Uint8Array): void
-  pump(): void
-} {
+function createOutgoing(options: SessionOptions): Outgoing {
   const { pipe, bulk, handlers } = options
   const queue: { readonly type: FrameType; readonly body: Uint8Array }[] = []
   let first = 0
@@ -364,27 +226,32 @@ function createOutgoing(options: SessionOptions): {
     return false
   }
 
-  return {
-    pump,
-    send(type, body) {
-      if (body.length > limits.messageBytesMax) {
-        const text = `Cannot send a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${body.length}`
-        return handlers.onUnsent(new ShoalError('E_TOO_LARGE', text))
-      }
-      // Some need order: once a large one is on its way, the small ones after it follow it there.
-      const isOrdered = orderedTypes.has(type)
-      const mustFollow = isOrdered && bulk.isBusyWith(type)
-      if (body.length > limits.bulkFromBytes || mustFollow) {
-        if (isOrdered && isQueued(type)) drainTo(bulk, type)
-        return bulk.send(type, body)
-      }
-      queue.push({ type, body })
-      queuedBytes += body.length
-      pump()
-      if (queuedBytes <= limits.controlQueuedBytesMax) return
-      const text = `Cannot keep up with a peer as what waits for it must be at most ${limits.controlQueuedBytesMax} bytes: current value is ${queuedBytes}`
-      pipe.end(new ShoalError('E_LIMIT', text))
-    },
+  return { pump, send, sendFrame }
+
+  function sendFrame(type: FrameType, frame: Uint8Array): void {
+    const isFree = first === queue.length && pipe.link.bufferedBytes < limits.controlBufferedBytesMax
+    if (isFree && !bulk.isBusyWith(type)) pipe.sendFrame(type, frame)
+    else send(type, frame.subarray(frameHeaderBytes))
+  }
+
+  function send(type: FrameType, body: Uint8Array): void {
+    if (body.length > limits.messageBytesMax) {
+      const text = `Cannot send a message as its size in bytes must be at most ${limits.messageBytesMax}: current value is ${body.length}`
+      return handlers.onUnsent(new ShoalError('E_TOO_LARGE', text))
+    }
+    // Some need order: once a large one is on its way, the small ones after it follow it there.
+    const isOrdered = orderedTypes.has(type)
+    const mustFollow = isOrdered && bulk.isBusyWith(type)
+    if (body.length > limits.bulkFromBytes || mustFollow) {
+      if (isOrdered && isQueued(type)) drainTo(bulk, type)
+      return bulk.send(type, body)
+    }
+    queue.push({ type, body })
+    queuedBytes += body.length
+    pump()
+    if (queuedBytes <= limits.controlQueuedBytesMax) return
+    const text = `Cannot keep up with a peer as what waits for it must be at most ${limits.controlQueuedBytesMax} bytes: current value is ${queuedBytes}`
+    pipe.end(new ShoalError('E_LIMIT', text))
   }
 
   /** Moves those of one kind that still wait over to the bulk link, in front of a large one. */
@@ -397,17 +264,4 @@ function createOutgoing(options: SessionOptions): {
       queue.splice(at--, 1)
     }
   }
-}
-
-/** A contributor's bodies may call services, and it asks where they are; it never hosts, votes or keeps copies. */
-function mayContributorSay(message: Message): boolean {
-  if (message.type !== 'service') return contributorTypes.has(message.type)
-  return message.body.type === 'call' || message.body.type === 'unknown'
-}
-
-function forbidden(what: string, remote: Remote): ShoalError {
-  return new ShoalError(
-    'E_FORBIDDEN',
-    `Cannot accept "${what}" from ${remote.peer} as its sender must be a member: current value is ${remote.role}`,
-  )
 }

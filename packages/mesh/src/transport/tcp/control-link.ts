@@ -95,6 +95,8 @@ class MovingLink implements ControlLink {
 
   get bufferedBytes(): number {
     if (this.#events.isClosed) return 0
+    // What the base had to send when the link moved is all that it ever will have meanwhile.
+    if (this.#out === 'line') return this.#line?.bufferedBytes ?? 0
     return this.#base.bufferedBytes + this.#heldBytes + (this.#line?.bufferedBytes ?? 0)
   }
 

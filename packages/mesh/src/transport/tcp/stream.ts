@@ -57,6 +57,8 @@ class FramedStream implements Stream {
   readonly #socket: Socket
   #reader: StreamReader
   #heardAt = performance.now()
+  /** The first message of this turn: alone it needs no gathering. */
+  #first: Uint8Array | null = null
   #isCorked = false
   #isPaused = false
   #isOver = false
@@ -83,7 +85,8 @@ class FramedStream implements Stream {
   }
 
   get bufferedBytes(): number {
-    return this.#isOver ? 0 : this.#socket.writableLength
+    if (this.#isOver) return 0
+    return this.#socket.writableLength + (this.#first?.length ?? 0)
   }
 
   get heardAt(): number {
@@ -99,7 +102,7 @@ class FramedStream implements Stream {
     message.writeUInt32BE(kind * 2 ** 24 + body.length, 0)
     message.set(body, headerBytes)
     const copy = message.subarray(headerBytes)
-    this.#write([message])
+    this.#queue([message])
     return copy
   }
 
@@ -107,7 +110,7 @@ class FramedStream implements Stream {
     const start = Buffer.allocUnsafe(headerBytes + front.length)
     start.writeUInt32BE(kind * 2 ** 24 + front.length + rest.length, 0)
     start.set(front, headerBytes)
-    this.#write([start, rest])
+    this.#queue([start, rest])
   }
 
   pause(): void {
@@ -126,6 +129,7 @@ class FramedStream implements Stream {
 
   close(): void {
     if (this.#isOver) return
+    this.#writeFirst()
     this.#isOver = true
     const socket = this.#socket
     // Whoever waits for this socket's end must not wait for what the other side still sends.
@@ -140,20 +144,39 @@ class FramedStream implements Stream {
     this.#socket.destroy()
   }
 
-  #write(parts: readonly Uint8Array[]): void {
+  /** A message alone in its turn is written as it is; several are gathered for one write. */
+  #queue(parts: readonly Uint8Array[]): void {
     if (this.#isOver || this.#socket.writableEnded) return
     if (!this.#isCorked) {
+      if (this.#first === null) process.nextTick(this.#flush)
+      if (this.#first === null && parts.length === 1) {
+        this.#first = parts[0] as Uint8Array
+        return
+      }
       this.#isCorked = true
       this.#socket.cork()
-      process.nextTick(this.#uncork)
+      this.#writeFirst()
     }
-    for (const part of parts) this.#socket.write(part, this.#onWritten)
-    if (this.#socket.writableLength > LOW_WATERMARK_BYTES) this.#wasHigh = true
+    for (const part of parts) this.#write(part)
   }
 
-  readonly #uncork = (): void => {
+  readonly #flush = (): void => {
+    this.#writeFirst()
+    if (!this.#isCorked) return
     this.#isCorked = false
     this.#socket.uncork()
+  }
+
+  #writeFirst(): void {
+    const first = this.#first
+    if (first === null) return
+    this.#first = null
+    if (!this.#isOver && !this.#socket.writableEnded) this.#write(first)
+  }
+
+  #write(message: Uint8Array): void {
+    this.#socket.write(message, this.#onWritten)
+    if (this.#socket.writableLength > LOW_WATERMARK_BYTES) this.#wasHigh = true
   }
 
   readonly #onWritten = (): void => {
