@@ -13,11 +13,13 @@ import {
   type CallFrame,
   type FromWorker,
   fromWireCalls,
+  isMethodCall,
   isOne,
   resultStatus,
   type ToWorker,
   type WireCall,
   type WireCalls,
+  type WireMethodCall,
   type WireSlice,
   type WorkerConfig,
 } from './protocol.ts'
@@ -26,6 +28,7 @@ import {
   type Arguments,
   isList,
   isScalar,
+  isSmall,
   isThenable,
   type RunningCall,
   runningCall,
@@ -116,8 +119,8 @@ class BodyRunner implements BodyLink {
 
   #onMessage(message: ToWorker): void {
     if (isCalls(message)) {
-      if (isOne(message)) this.#enqueueOne(message)
-      else this.#enqueue(fromWireCalls(message))
+      if (!isOne(message)) this.#enqueue(fromWireCalls(message))
+      else this.#enqueueOne(isMethodCall(message) ? methodFrame(message) : callFrame(message))
       return
     }
     switch (message.type) {
@@ -155,15 +158,14 @@ class BodyRunner implements BodyLink {
   }
 
   /** A call that comes while nothing runs mostly ends at once: no loop, no promise. */
-  #enqueueOne([callId, operation, argument]: WireCall): void {
-    const frame = { ids: [callId], operations: operation, args: [argument], isSingle: true, extras: null }
+  #enqueueOne(frame: CallFrame): void {
     if (this.#isPumping) {
       this.#waiting.push(frame)
       return
     }
     this.#isPumping = true
     this.#nowMs = performance.now()
-    const pending = this.#start(frame, 0)
+    const pending = this.#start(frame, 0, true)
     if (pending !== null) {
       void this.#pump(pending)
       return
@@ -203,8 +205,11 @@ class BodyRunner implements BodyLink {
     this.#outbox.flush(this.#nowMs)
   }
 
-  /** `null`: the call ended. Else resolves when the next call may start. */
-  #start(frame: CallFrame, at: number): Promise<void> | null {
+  /**
+   * @param isAlone its result travels alone: a small one as it is, as the other thread packs that as fast as it reads it
+   * @returns `null`: the call ended. Else resolves when the next call may start.
+   */
+  #start(frame: CallFrame, at: number, isAlone = false): Promise<void> | null {
     const callId = frame.ids[at] as number
     const { operations, isSingle } = frame
     const operation =
@@ -230,7 +235,7 @@ class BodyRunner implements BodyLink {
       this.#fail(runningCall(callId, argsOf(), null, startedAt), operation, error)
       return null
     }
-    if (isScalar(value) && this.#config.resultForm === 'live') {
+    if (isScalar(value) && (this.#config.resultForm === 'live' || (isAlone && isSmall(value)))) {
       this.#nowMs = performance.now()
       const ranMs = this.#nowMs - startedAt
       operation.lastMs = ranMs
@@ -464,6 +469,15 @@ export function startRunner(...parts: ConstructorParameters<typeof BodyRunner>):
   new BodyRunner(...parts).listen()
 }
 
-function isCalls(message: ToWorker): message is WireCall | WireCalls {
+function callFrame([callId, operation, argument]: WireCall): CallFrame {
+  return { ids: [callId], operations: operation, args: [argument], isSingle: true, extras: null }
+}
+
+function methodFrame([callId, method, operation, ...args]: WireMethodCall): CallFrame {
+  const given = [serviceCommand.call, method, args]
+  return { ids: [callId], operations: operation, args: [given], isSingle: false, extras: null }
+}
+
+function isCalls(message: ToWorker): message is WireCall | WireMethodCall | WireCalls {
   return Array.isArray(message)
 }

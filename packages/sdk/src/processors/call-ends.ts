@@ -4,23 +4,30 @@ import {
   type ErrorRecord,
   PackedColumn,
   PackedPayload,
+  type Payload,
   type RangeItems,
   type RangeValues,
   readPayload,
   type SliceItem,
   type SliceOutcome,
 } from '@shoal/scheduler'
-import { type LiveItems, LivePayload, type Row, SliceValues } from '../values/index.ts'
+import { type LiveItems, LivePayload, packShared, type Row, SliceValues } from '../values/index.ts'
 import { joinRow, type PackedRow, partOf } from './packed-row.ts'
 import { cancelled, refused } from './pending-calls.ts'
 import { type ResultForm, resultStatus, type WireSliced } from './protocol.ts'
 
 /** How a call ended, by what its worker told. */
-export function endOf(call: Call, status: number, value: unknown, ranMs: number): CallEnded {
+export function endOf(
+  call: Call,
+  status: number,
+  value: unknown,
+  ranMs: number,
+  form: ResultForm,
+): CallEnded {
   const { callId } = call
   switch (status) {
     case resultStatus.live:
-      return { callId, outcome: { status: 'done', value: new LivePayload(value) }, ranMs }
+      return { callId, outcome: { status: 'done', value: payloadOf(value, form) }, ranMs }
     case resultStatus.packed:
       return { callId, outcome: { status: 'done', value: readPayload(value as Uint8Array) }, ranMs }
     case resultStatus.failed:
@@ -30,6 +37,10 @@ export function endOf(call: Call, status: number, value: unknown, ranMs: number)
     default:
       return cancelled(callId, ranMs)
   }
+}
+
+function payloadOf(value: unknown, form: ResultForm): Payload {
+  return form === 'live' ? new LivePayload(value) : new PackedPayload(packShared(value))
 }
 
 /** How a call fails before or without its body. */

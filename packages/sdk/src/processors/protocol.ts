@@ -84,6 +84,14 @@ export type WireCalls = readonly [
 /** One call with one plain argument. Lists within a list would cost as much as all else in it. */
 export type WireCall = readonly [callId: number, operation: number, argument: unknown]
 
+/** One call of a method of a service, with scalars as arguments. */
+export type WireMethodCall = readonly [
+  callId: number,
+  method: string,
+  operation: number,
+  ...args: readonly unknown[],
+]
+
 /** A {@link ResultFrame} on its way. Only results come from a worker as lists. */
 export type WireResults = readonly [
   ids: NumberColumn,
@@ -96,10 +104,15 @@ export type WireResults = readonly [
 export type WireResult = readonly [callId: number, status: number, value: unknown, microseconds: number]
 
 /** Tells one call or result from a frame of them. */
-export function isOne(message: WireCall | WireCalls): message is WireCall
+export function isOne(message: WireCall | WireMethodCall | WireCalls): message is WireCall | WireMethodCall
 export function isOne(message: WireResult | WireResults): message is WireResult
 export function isOne(message: readonly unknown[]): boolean {
   return typeof message[0] === 'number'
+}
+
+/** Tells one call of a method from one of an operation. */
+export function isMethodCall(message: WireCall | WireMethodCall): message is WireMethodCall {
+  return typeof message[1] === 'string'
 }
 
 export function toWireCalls({ ids, operations, args, isSingle, extras }: CallFrame): WireCalls {
@@ -159,6 +172,7 @@ export interface WireSliced {
 
 export type ToWorker =
   | WireCall
+  | WireMethodCall
   | WireCalls
   | WireSlice
   | { readonly type: 'load'; readonly index: number; readonly operation: OperationRecord }

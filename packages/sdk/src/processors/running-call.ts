@@ -42,6 +42,11 @@ export function isScalar(value: unknown): boolean {
   return type === 'number' || type === 'string' || type === 'boolean' || value === undefined || value === null
 }
 
+/** Of scalars. */
+export function isSmall(value: unknown): boolean {
+  return typeof value !== 'string' || value.length <= 64
+}
+
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   try {
     return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'

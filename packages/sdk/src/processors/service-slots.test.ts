@@ -127,6 +127,17 @@ class Counter {
   }
 }
 
+class Echo {
+  calls = 0
+  all(...given: unknown[]): unknown[] {
+    return [++this.calls, ...given]
+  }
+  one(given: unknown): unknown {
+    this.calls++
+    return given
+  }
+}
+
 describe('createServiceSlots()', () => {
   test('[SC9] an instance that is not ready in time is ended, and says so', async () => {
     const never = (): Promise<object> => new Promise(() => {})
@@ -188,6 +199,42 @@ describe('createServiceSlots()', () => {
       expect(await next()).toMatchObject({ type: 'opened', instance: at + 1, error: null })
       expect(await valueIn(next())).toBe(5 + at)
     }
+  })
+
+  const packed = (...values: unknown[]): Payload => new PackedPayload(packValue(values))
+  const bodies = [1, 1.5, -0, 'two', 'zwölf', 'a'.repeat(300), true, null, undefined, [1], { a: 1 }, 10n]
+
+  test.each([
+    ['packed', packed],
+    ['live', args],
+  ])('[SC1] calls alone in their turn are as all others, their arguments %s', async (_, given) => {
+    const { slots, next } = host([Echo])
+    slots.open(1, specOf(Echo, args()), null)
+    await next()
+    let seq = 0
+    const lists = [[], ...bodies.map((value) => [value]), [1, 'two', null], [1, [2]]]
+    for (const list of lists) {
+      slots.run(1, [callOf(++seq, 'all', given(...list))])
+      expect(await valueIn(next())).toEqual([seq, ...list])
+    }
+    for (const value of bodies) {
+      slots.run(1, [callOf(++seq, 'one', given(value))])
+      expect(await valueIn(next())).toEqual(value)
+    }
+  })
+
+  test('[SV1] calls of several turns keep their order, whatever their arguments are', async () => {
+    const { slots, next } = host([Echo])
+    slots.open(1, specOf(Echo, args()), null)
+    const turns = [packed(1), packed([1]), packed(2), packed('ü'), packed(3), args([2]), packed()]
+    for (const [at, given] of turns.entries()) {
+      slots.run(1, [callOf(at + 1, 'all', given)])
+      if (at % 3 === 2) await Promise.resolve()
+    }
+    await next()
+    const seen: unknown[] = []
+    for (const _ of turns) seen.push(((await valueIn(next())) as unknown[])[0])
+    expect(seen).toEqual(turns.map((_, at) => at + 1))
   })
 
   test('[SC2] an instance goes on from a snapshot', async () => {

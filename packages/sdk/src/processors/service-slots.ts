@@ -10,6 +10,7 @@ import {
   type OperationRecord,
   type OperationStore,
   type Outcome,
+  PackedPayload,
   type Payload,
   type PeerId,
   processorId,
@@ -22,10 +23,12 @@ import {
   type Unsubscribe,
 } from '@shoal/scheduler'
 import { serviceCommand } from '../code/index.ts'
-import { errorToRecord, LivePayload } from '../values/index.ts'
+import { atTurnEnd } from '../microtask.ts'
+import { errorToRecord, LivePayload, unpackSmallList } from '../values/index.ts'
 import { systemClock } from './clock.ts'
 import { abortGraceMs, serviceOpenMs, serviceSparesMax, servicesMax, serviceValueBytesMax } from './limits.ts'
 import type { ResultForm, WorkerNotice } from './protocol.ts'
+import { isScalar } from './running-call.ts'
 import { ServiceBodies } from './service-bodies.ts'
 import { type CallService, relayServiceCall } from './service-relay.ts'
 import { createSpares, type Spares } from './service-spares.ts'
@@ -168,6 +171,7 @@ class Slots implements ServiceSlots {
   run(number: number, calls: readonly ServiceRun[]): void {
     const instance = this.#instances.get(number)
     if (instance === undefined) return
+    if (calls.length === 1 && this.#runAlone(instance, calls[0] as ServiceRun)) return
     for (const { seq, method, args, via } of calls) {
       const order: Order = { type: 'call', seq, via }
       const head = [serviceCommand.call, method]
@@ -264,23 +268,37 @@ class Slots implements ServiceSlots {
     this.#tell({ type: 'opened', instance: instance.number, error: errorToRecord(error) })
   }
 
+  /** A call with plain arguments and none beside it goes to the worker at once; `false`: it has to wait for the others. */
+  #runAlone(instance: Instance, { seq, method, args, via }: ServiceRun): boolean {
+    if (instance.isHeld || instance.calls.length > 0) return false
+    const list = scalarsOf(args)
+    if (list === null) return false
+    const call = this.#callOf(instance, seq, args, noInputs)
+    if (!instance.slot.runMethod(call, method, list)) return false
+    instance.orders.set(call.callId, { type: 'call', seq, via })
+    return true
+  }
+
   #order(instance: Instance, order: Order, args: readonly unknown[], inputs: Inputs): void {
-    const callId = ++this.#ordersMade
-    instance.orders.set(callId, order)
-    if (instance.calls.length === 0) queueMicrotask(() => this.#give(instance))
-    const { id, operation } = instance.spec
-    instance.calls.push({
-      callId,
-      job: id as string as JobId,
-      no: order.seq,
-      attempt: instance.number,
-      operation,
-      args: new LivePayload(args),
+    const call = this.#callOf(instance, order.seq, new LivePayload(args), inputs)
+    instance.orders.set(call.callId, order)
+    if (instance.calls.length === 0) atTurnEnd(() => this.#give(instance))
+    instance.calls.push(call)
+  }
+
+  #callOf({ spec, number }: Instance, no: number, args: Payload, inputs: Inputs): Call {
+    return {
+      callId: ++this.#ordersMade,
+      job: spec.id as string as JobId,
+      no,
+      attempt: number,
+      operation: spec.operation,
+      args,
       items: null,
       inputs,
       timeoutMs: 0,
       owner: this.#options.peer,
-    })
+    }
   }
 
   #give(instance: Instance): void {
@@ -348,13 +366,20 @@ class Slots implements ServiceSlots {
     this.#news.push(news)
     if (this.#isTelling) return
     this.#isTelling = true
-    queueMicrotask(() => {
+    atTurnEnd(() => {
       const told = this.#news
       this.#news = []
       this.#isTelling = false
       for (const listener of this.#listeners) listener(told)
     })
   }
+}
+
+/** Arguments that are all scalars; else `null`. */
+function scalarsOf(args: Payload): readonly unknown[] | null {
+  if (args instanceof PackedPayload) return unpackSmallList(args.bytes)
+  const list = args instanceof LivePayload ? (args.value as readonly unknown[]) : null
+  return list?.every(isScalar) === true ? list : null
 }
 
 /** What is too large to travel fails here, where somebody hears of it. */

@@ -152,6 +152,17 @@ export class WorkerSlot {
     return unknown
   }
 
+  /** Gives a call of a method to the worker that needs no frame; `false`: it needs one. @param args scalars */
+  runMethod(call: Call, method: string, args: readonly unknown[]): boolean {
+    const operation = this.#isOver ? null : this.#operation(call.operation)
+    if (operation === null || operation.mayTakeContext) return false
+    const wasIdle = this.isIdle
+    this.post([call.callId, method, operation.index, ...args])
+    this.#pending.add(call)
+    if (wasIdle) this.#becameBusy()
+    return true
+  }
+
   /** Has the worker load an operation before its first call. */
   preload(hash: OperationHash): void {
     if (!this.#isOver) this.#operation(hash)
@@ -353,7 +364,9 @@ export class WorkerSlot {
     if (call !== undefined) {
       const ranMs = microseconds / 1000
       const isAborting = this.#pending.takeState(callId)?.isAborting === true
-      this.#options.onResults([isAborting ? cancelled(callId, ranMs) : endOf(call, status, value, ranMs)])
+      this.#options.onResults([
+        isAborting ? cancelled(callId, ranMs) : endOf(call, status, value, ranMs, this.#options.resultForm),
+      ])
     }
     this.#becameIdle()
   }
@@ -367,7 +380,7 @@ export class WorkerSlot {
       const ranMs = (microseconds[at] as number) / 1000
       const status = statuses === null ? resultStatus.live : (statuses[at] as number)
       if (this.#pending.takeState(callId)?.isAborting === true) ended.push(cancelled(callId, ranMs))
-      else ended.push(endOf(call, status, values[at], ranMs))
+      else ended.push(endOf(call, status, values[at], ranMs, this.#options.resultForm))
     }
     if (ended.length > 0) this.#options.onResults(ended)
     this.#becameIdle()

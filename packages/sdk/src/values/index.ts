@@ -11,5 +11,6 @@ export {
 export { packShared, packValue } from './pack.ts'
 export { type Apart, takeApart } from './parts.ts'
 export { LivePayload, payloadValue } from './payload.ts'
+export { unpackSmallList } from './scalars.ts'
 export { LiveItems, type Row, SliceValues } from './slice.ts'
 export { unpackValue } from './unpack.ts'

@@ -4,6 +4,7 @@ import { errorParts, isError } from './error-parts.ts'
 import { type HandleCodec, handleCodec } from './handles.ts'
 import { packedBytesMax, valueDepthMax } from './limits.ts'
 import { joinParts, partBytesMin } from './parts.ts'
+import { packSmall } from './scalars.ts'
 import { binaryTypes, Tagged, tag } from './tags.ts'
 import { untag } from './untag.ts'
 
@@ -44,7 +45,7 @@ export function packValue(value: unknown, handles: HandleCodec | null = handleCo
  * For the arguments and results of tasks: they are many.
  */
 export function packShared(value: unknown, handles: HandleCodec | null = handleCodec()): Uint8Array {
-  return pack(value, handles, copyOf)
+  return packSmall(value) ?? pack(value, handles, copyOf)
 }
 
 /** @param copy what the packer gives lies in its own buffer until the next call */

@@ -3,6 +3,7 @@ import { Unpackr } from 'msgpackr'
 import { type HandleCodec, handleCodec } from './handles.ts'
 import { packedBytesMax } from './limits.ts'
 import { type Apart, copyBuffer, hasParts, splitParts } from './parts.ts'
+import { notSmall, unpackSmall } from './scalars.ts'
 import { withParts } from './untag.ts'
 // Also registers the extension that both directions need.
 import './pack.ts'
@@ -25,6 +26,8 @@ export function unpackValue(
     const size = `current value is ${bytes.byteLength}`
     throw new ShoalError('E_TOO_LARGE', `Cannot unpack value as at most ${packedBytesMax} bytes fit: ${size}`)
   }
+  const small = packed instanceof Uint8Array ? unpackSmall(packed) : notSmall
+  if (small !== notSmall) return small
   try {
     return unpackParts(packed, handles)
   } catch (cause) {
