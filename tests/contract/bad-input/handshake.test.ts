@@ -11,8 +11,8 @@ import { createTestClock, type TestClock } from '../../../packages/mesh/src/memb
 import { createLinkPair } from '../../../packages/mesh/src/transport/memory.ts'
 import { packBody } from '../../../packages/mesh/src/wire/body.ts'
 import { encodeFrame, type FrameType, frameTypes } from '../../../packages/mesh/src/wire/frames.ts'
-import { createPipe, type Pipe } from '../../../packages/mesh/src/wire/pipe.ts'
 import type { Remote } from '../../../packages/mesh/src/wire/incoming.ts'
+import { createPipe, type Pipe } from '../../../packages/mesh/src/wire/pipe.ts'
 
 const room = 'testing'
 let invites: RoomInvites
