@@ -2,6 +2,7 @@ import type { Effect } from './effects.ts'
 import type { Event } from './events.ts'
 import { stepLone } from './lone.ts'
 import { noteTime, stepFully } from './long-way.ts'
+import { stepLoneCalls } from './services/lone.ts'
 import type { SchedulerState } from './state.ts'
 
 /**
@@ -10,5 +11,5 @@ import type { SchedulerState } from './state.ts'
  */
 export function step(state: SchedulerState, event: Event): Effect[] {
   noteTime(state, event.at)
-  return stepLone(state, event) ?? stepFully(state, event)
+  return stepLone(state, event) ?? stepLoneCalls(state, event) ?? stepFully(state, event)
 }

@@ -91,7 +91,7 @@ function armRetry(ctx: StepContext, service: ServiceState, bid: Bid): void {
   // Never the same pause for two who want the same: they would cross each other for ever.
   const spreadMs = hash32(`${state.self} ${bid.round}`) % state.config.serviceRetryMs
   bid.retryAt = state.now + state.config.serviceRetryMs + spreadMs
-  armTick(ctx, service, bid.retryAt)
+  armTick(ctx.state, service, bid.retryAt)
 }
 
 export function onPrepare(

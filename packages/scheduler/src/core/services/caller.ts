@@ -12,7 +12,7 @@ import { armTick, say, touch } from './say.ts'
 import type { OpenCall, ServiceState } from './state.ts'
 
 /** Calls in one message. */
-const callsMax = 512
+export const callsMax = 512
 
 /** A call of this peer: kept until it is answered. */
 export function addCall(
@@ -58,7 +58,7 @@ function expectAnswer(ctx: StepContext, service: ServiceState): void {
     service.unknownSince = now
     askAround(ctx, service)
   }
-  armTick(ctx, service, now + (service.claim === null ? config.serviceRetryMs : config.auditMs))
+  armTick(ctx.state, service, now + (service.claim === null ? config.serviceRetryMs : config.auditMs))
 }
 
 /** Members that know the service say who hosts it: a handle may be here before the documents are. */
@@ -141,7 +141,7 @@ export function auditCalls(ctx: StepContext, service: ServiceState): void {
   // Others read it in the documents, or are told.
   const hasToAsk = isGone && ctx.state.role === 'contributor'
   const isSoon = orders.size > 0 || claim === null || hasToAsk
-  armTick(ctx, service, now + (isSoon ? config.serviceRetryMs : config.auditMs))
+  armTick(ctx.state, service, now + (isSoon ? config.serviceRetryMs : config.auditMs))
   if (claim === null) {
     if (now - service.unknownSince < config.ownerUnseenMs) {
       askAround(ctx, service)

@@ -57,7 +57,7 @@ export function learnClaim(ctx: StepContext, service: ServiceState, claim: Servi
   }
   prepareIfNext(ctx, service)
   if (before?.host !== claim.host) tellMoved(ctx, service, claim, before)
-  armTick(ctx, service, state.now)
+  armTick(ctx.state, service, state.now)
 }
 
 function isNewer(left: ServiceClaim, right: ServiceClaim): boolean {
@@ -105,7 +105,7 @@ export function learnEnd(ctx: StepContext, service: ServiceState, epoch: number,
   // Said of the claim itself, it is what somebody believes; said of the next one, voters decided it.
   if (service.hosted?.isActing === true && service.claim?.epoch === epoch && service.claim.end === null) {
     service.hosted.isDoubted = true
-    armTick(ctx, service, state.now)
+    armTick(ctx.state, service, state.now)
     return
   }
   service.ended = reason
@@ -128,6 +128,6 @@ export function learnEnd(ctx: StepContext, service: ServiceState, epoch: number,
 export function onUnknown(ctx: StepContext, from: PeerId, service: ServiceState): void {
   if (service.claim?.host === from && service.hostGone === null) {
     service.hostGone = { cause: 'dead', at: ctx.state.now }
-    armTick(ctx, service, ctx.state.now)
+    armTick(ctx.state, service, ctx.state.now)
   } else if (service.claim !== null || service.ended !== null) tellClaim(ctx, from, service)
 }

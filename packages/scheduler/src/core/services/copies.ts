@@ -19,7 +19,7 @@ export function install(ctx: StepContext, service: ServiceState, hosted: Hosted,
   hosted.kept.set(to, kept)
   sendWhole(ctx, service, hosted, to, kept)
   touch(ctx, service)
-  armTick(ctx, service, ctx.state.now + ctx.state.config.serviceRetryMs)
+  armTick(ctx.state, service, ctx.state.now + ctx.state.config.serviceRetryMs)
 }
 
 function sendWhole(ctx: StepContext, service: ServiceState, hosted: Hosted, to: PeerId, kept: Kept): void {
@@ -51,7 +51,7 @@ export function append(ctx: StepContext, service: ServiceState, hosted: Hosted):
     sendEntries(ctx, service, hosted, to, kept.number, kept.sent)
     kept.sent = hosted.seq
     kept.heardAt = ctx.state.now
-    armTick(ctx, service, ctx.state.now + ctx.state.config.serviceRetryMs)
+    armTick(ctx.state, service, ctx.state.now + ctx.state.config.serviceRetryMs)
   }
 }
 
@@ -78,7 +78,7 @@ export function appendSnapshot(ctx: StepContext, service: ServiceState, hosted: 
   for (const [to, kept] of hosted.kept) {
     sendSnapshot(ctx, service, to, kept, snapshot)
     kept.sent = Math.max(kept.sent, snapshot.seq)
-    armTick(ctx, service, ctx.state.now + ctx.state.config.serviceRetryMs)
+    armTick(ctx.state, service, ctx.state.now + ctx.state.config.serviceRetryMs)
   }
 }
 
@@ -100,7 +100,7 @@ export function resendCopies(ctx: StepContext, service: ServiceState, hosted: Ho
   for (const [to, kept] of hosted.kept) {
     if (kept.acked >= kept.sent || kept.isPaused) continue
     if (kept.heardAt + config.serviceRetryMs <= now) resend(ctx, service, hosted, to, kept)
-    armTick(ctx, service, kept.heardAt + config.serviceRetryMs)
+    armTick(ctx.state, service, kept.heardAt + config.serviceRetryMs)
   }
 }
 

@@ -33,7 +33,7 @@ export function onDied(ctx: StepContext, service: ServiceState, hosted: Hosted, 
   else rewind(hosted, guilty)
   openInstance(ctx, service, hosted)
   touch(ctx, service)
-  armTick(ctx, service, now)
+  armTick(ctx.state, service, now)
   return true
 }
 

@@ -28,7 +28,8 @@ import {
 const loneEvery = 64
 /** Callers that are remembered; beyond, the one that was silent longest is forgotten. */
 const sessionsMax = 4096
-const messageMax = 512
+/** Replies in one message. */
+export const messageMax = 512
 /** Calls between two snapshots at first, and at most; replies should not wait for one longer than this, in ms. */
 const windowStart = 16
 const windowMax = 4096
@@ -298,15 +299,20 @@ export function onRan(
     const entry = hosted.running.peek()
     if (entry?.seq !== seq) continue
     hosted.running.shift()
-    hosted.callsRun++
-    hosted.quietSince = ctx.state.now
-    // A journal that is run again is no news.
-    if (seq > hosted.reached) hosted.deaths = 0
-    hosted.reached = Math.max(hosted.reached, seq)
+    countRun(ctx.state, hosted, seq)
     endCall(ctx, hosted, entry, outcome)
     endSkipped(ctx, service, hosted)
   }
   touch(ctx, service)
+}
+
+/** Notes that call `seq` ended. */
+export function countRun({ now }: SchedulerState, hosted: Hosted, seq: number): void {
+  hosted.callsRun++
+  hosted.quietSince = now
+  // A journal that is run again is no news.
+  if (seq > hosted.reached) hosted.deaths = 0
+  hosted.reached = Math.max(hosted.reached, seq)
 }
 
 export function endCall(
@@ -332,7 +338,7 @@ function pending(ctx: StepContext, seq: number, caller: CallerId, reply: Service
 /** Lets replies go that everybody who may have to follow has, too. */
 function release(ctx: StepContext, service: ServiceState, hosted: Hosted): void {
   const upTo = releasable(ctx.state, service, hosted)
-  if (hosted.outbox.length > 0) armTick(ctx, service, ctx.state.now + ctx.state.config.serviceAwayMs)
+  if (hosted.outbox.length > 0) armTick(ctx.state, service, ctx.state.now + ctx.state.config.serviceAwayMs)
   if (upTo <= hosted.released) return
   hosted.released = upTo
   const callers = new Map<CallerId, ServiceReply[]>()

@@ -122,12 +122,12 @@ export function onMessage(ctx: StepContext, from: PeerId, id: ServiceId, message
       onAppend(ctx, from, service, message)
       return
     case 'appended':
-      if (onAppended(ctx, from, service, message)) armTick(ctx, service, ctx.state.now)
+      if (onAppended(ctx, from, service, message)) armTick(ctx.state, service, ctx.state.now)
       onCopied(ctx, service)
       return
     case 'append-refused':
       onAppendRefused(ctx, from, service, message)
-      armTick(ctx, service, ctx.state.now)
+      armTick(ctx.state, service, ctx.state.now)
       return
     case 'name':
       onName(ctx, from, service, message)

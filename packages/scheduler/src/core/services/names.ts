@@ -45,7 +45,7 @@ export function ask(ctx: StepContext, creation: Creation): void {
   const service = serviceOf(ctx.state.services, spec.id)
   creation.askedAt = ctx.state.now
   for (const peer of asked) say(ctx, peer, service, { type: 'name', name: spec.name })
-  armTick(ctx, service, ctx.state.now + ctx.state.config.serviceRetryMs)
+  armTick(ctx.state, service, ctx.state.now + ctx.state.config.serviceRetryMs)
 }
 
 function goOn(ctx: StepContext, creation: Creation): void {

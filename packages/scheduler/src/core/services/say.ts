@@ -1,6 +1,7 @@
 import type { PeerId } from '../../model/ids.ts'
 import type { ServiceMessage } from '../../model/service.ts'
 import type { StepContext } from '../context.ts'
+import type { SchedulerState } from '../state.ts'
 import type { ServiceState } from './state.ts'
 
 export function say(ctx: StepContext, to: PeerId, service: ServiceState, body: ServiceMessage): void {
@@ -8,14 +9,14 @@ export function say(ctx: StepContext, to: PeerId, service: ServiceState, body: S
 }
 
 /** Has the service looked at, at this time at the latest: in this step when that is now. */
-export function armTick(ctx: StepContext, service: ServiceState, at: number): void {
-  if (at <= ctx.state.now) {
-    ctx.state.services.due.add(service)
+export function armTick(state: SchedulerState, service: ServiceState, at: number): void {
+  if (at <= state.now) {
+    state.services.due.add(service)
     return
   }
   if (at >= service.tickAt) return
   service.tickAt = at
-  ctx.state.timers.arm(at, { type: 'service', service: service.id })
+  state.timers.arm(at, { type: 'service', service: service.id })
 }
 
 /** Something of this service is to be sent at the end of this step. */

@@ -14,11 +14,14 @@ import type {
   ServiceRequest,
   ServiceSpec,
 } from '../../model/service.ts'
+import { createRng } from '../../testing/sim/rng.ts'
 import type { Effect } from '../effects.ts'
 import type { Event } from '../events.ts'
 import { assertInvariants } from '../invariants.ts'
+import { noteTime, stepFully } from '../long-way.ts'
 import { createState, type SchedulerState, wakeAtOf } from '../state.ts'
 import { step } from '../step.ts'
+import { stepLoneCalls } from './lone.ts'
 
 const id = 'list' as ServiceId
 const payload = (...numbers: number[]): Payload => new PackedPayload(Uint8Array.from(numbers))
@@ -40,12 +43,25 @@ function spec(options: Partial<ServiceSpec> = {}): ServiceSpec {
 interface Member {
   readonly id: PeerId
   readonly state: SchedulerState
+  /** Takes the same events, and never the short way. */
+  readonly long: SchedulerState
   /** Instances that run here: what each has appended. */
   readonly instances: Map<number, number[]>
   readonly answers: Map<number, ServiceAnswer['outcome']>
   readonly notices: string[]
   readonly written: ReplicatedRecord[]
   isDead: boolean
+}
+
+/** As data alone. */
+function plain(value: unknown): string {
+  return JSON.stringify(value, (_, part) => (part instanceof Map || part instanceof Set ? [...part] : part))
+}
+
+/** All that a step may change of services. */
+function pictureOf({ services, timers }: SchedulerState): unknown {
+  const running = [...services.services.values()].map(({ hosted }) => [...(hosted?.running ?? [])])
+  return { services, running, wakeAt: timers.nextAt }
 }
 
 type Plain<E> = E extends Event ? Omit<E, 'at'> : never
@@ -58,20 +74,31 @@ function room(...names: string[]) {
   const mail: { from: Member; to: PeerId; message: Extract<Effect, { type: 'send' }>['message'] }[] = []
   let at = 0
   let request = 0
+  let shortSteps = 0
   /** Messages that do not arrive. */
   let loses: (from: PeerId, to: PeerId, body: ServiceMessage) => boolean = () => false
   const said: { from: string; to: string; body: ServiceMessage }[] = []
   const members = names.map((name) => newMember(name, 1))
   function newMember(name: string, epoch: number): Member {
     const self = name as PeerId
-    const state = createState({ self, epoch, role: 'member', name, isReplicated: true })
+    const options = { self, epoch, role: 'member', name, isReplicated: true } as const
+    const state = createState(options)
+    const long = createState(options)
     const answers = new Map<number, ServiceAnswer['outcome']>()
-    return { id: self, state, instances: new Map(), answers, notices: [], written: [], isDead: false }
+    return { id: self, state, long, instances: new Map(), answers, notices: [], written: [], isDead: false }
   }
   const find = (name: string): Member =>
     members.find((member) => member.id === name && !member.isDead) as Member
   const feed = (member: Member, event: Plain<Event>): void => {
-    const effects = step(member.state, { ...event, at } as Event)
+    const timed = { ...event, at } as Event
+    noteTime(member.state, at)
+    const short = stepLoneCalls(member.state, timed)
+    if (short !== null) shortSteps++
+    const effects = short ?? step(member.state, timed)
+    noteTime(member.long, at)
+    const same = plain(stepFully(member.long, timed))
+    expect(plain(effects)).toBe(same)
+    expect(plain(pictureOf(member.state))).toBe(plain(pictureOf(member.long)))
     assertInvariants(member.state)
     for (const effect of effects) perform(member, effect)
   }
@@ -169,6 +196,7 @@ function room(...names: string[]) {
   }
   return {
     said,
+    shortSteps: () => shortSteps,
     find,
     wait,
     settle,
@@ -631,6 +659,27 @@ test('[SV8] without durability a lost host means a new start, and open calls say
   expect(all.answer('b', all.call('b', 3))).toEqual([1, 0])
 })
 
+test('[PL5] calls without durability take a short way, which comes to the same as the long one', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const rng = createRng(seed)
+    const all = room('a', 'b', 'c')
+    all.create('a', { durability: 'none' })
+    all.lose(() => rng.chance(0.03))
+    const made: [name: string, call: number][] = []
+    for (let k = 0; k < 60; k++) {
+      const name = rng.pick(['a', 'b', 'b', 'c'])
+      const via = rng.chance(0.05) ? [rng.pick([id, 'other' as ServiceId])] : []
+      made.push([name, all.call(name, k, rng.chance(0.1) ? 'throw' : 'add', via)])
+      if (rng.chance(0.1)) all.wait(rng.chance(0.5) ? 1 : 3000)
+      if (rng.chance(0.02)) all.killWorker('a')
+    }
+    all.lose(() => false)
+    all.wait(20_000)
+    for (const [name, call] of made) expect(all.answer(name, call)).not.toBeNull()
+    expect(all.shortSteps()).toBeGreaterThan(60)
+  }
+})
+
 test('[SV9] the call that kills its worker fails alone and is never run again, not by a successor either', () => {
   const all = room('a', 'b', 'c')
   all.create('a')
@@ -948,6 +997,7 @@ test('[SV14] a peer that has not read the documents yet is told who hosts a serv
   const all = room('a', 'b')
   all.create('a')
   all.find('b').state.services.services.clear()
+  all.find('b').long.services.services.clear()
   const call = all.call('b', 1)
   all.wait(1500)
   expect(all.answer('b', call)).toEqual([1, 0])

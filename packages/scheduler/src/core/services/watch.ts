@@ -28,7 +28,7 @@ export function tick(ctx: StepContext, service: ServiceState): void {
   const { bid } = service
   if (bid !== null) {
     if (now >= bid.retryAt) nextRound(ctx, service, bid)
-    else armTick(ctx, service, bid.retryAt)
+    else armTick(ctx.state, service, bid.retryAt)
   }
   const creation = services.creations.get(service.id)
   if (creation !== undefined && creation.asked !== null) ask(ctx, creation)
@@ -116,7 +116,7 @@ export function onOrder(
   }
   if (hosted.migration !== null) return
   hosted.migration = { to: order.to, asker: from, untilMs: state.now + 2 * state.config.handOverMs }
-  armTick(ctx, service, state.now)
+  armTick(ctx.state, service, state.now)
 }
 
 /** Its target has the copy and is the follower: nothing more is taken here. */
@@ -127,7 +127,7 @@ function migrate(ctx: StepContext, service: ServiceState, hosted: Hosted): void 
     giveUpMigration(ctx, service, hosted)
     return
   }
-  armTick(ctx, service, migration.untilMs)
+  armTick(ctx.state, service, migration.untilMs)
   if (service.claim?.follower !== migration.to) return
   hosted.frozenUntil = ctx.state.now + ctx.state.config.handOverMs
   handOver(ctx, service, hosted)
@@ -138,7 +138,7 @@ export function handOver(ctx: StepContext, service: ServiceState, hosted: Hosted
   const { claim } = service
   const { now, config, services } = ctx.state
   if (claim === null || claim.follower === null || service.bid !== null) return
-  armTick(ctx, service, now + config.serviceRetryMs)
+  armTick(ctx.state, service, now + config.serviceRetryMs)
   const acked = hosted.kept.get(claim.follower)?.acked ?? -1
   if (hosted.ran < hosted.seq || acked < hosted.seq || hosted.released < hosted.seq) return
   if (hosted.handedOver?.epoch !== claim.epoch)
@@ -196,7 +196,7 @@ export function leave(ctx: StepContext): void {
     if (to === claim.follower) {
       hosted.frozenUntil = untilMs
       handOver(ctx, service, hosted)
-    } else armTick(ctx, service, state.now)
+    } else armTick(ctx.state, service, state.now)
   }
   endLeaving(ctx)
 }
@@ -227,7 +227,7 @@ function watchHost(ctx: StepContext, service: ServiceState): void {
   const { cause, at } = service.hostGone
   const patienceMs = cause === 'unseen' || cause === 'fenced' ? state.config.ownerUnseenMs : 0
   const dueAt = at + patienceMs + delayMs(state, service, claim)
-  if (state.now < dueAt) armTick(ctx, service, dueAt)
+  if (state.now < dueAt) armTick(ctx.state, service, dueAt)
   else if (canFollow(state, service, claim)) takeOver(ctx, service)
   else takeWithoutState(ctx, service, claim)
 }
@@ -289,7 +289,7 @@ function takeWithoutState(ctx: StepContext, service: ServiceState, claim: Servic
   const follower = claim.follower === null ? undefined : state.peers.get(claim.follower)
   const isAlive =
     claim.follower !== state.self && follower !== undefined && follower.epoch <= (listed?.epoch ?? 0)
-  if (isAlive) armTick(ctx, service, state.now + state.config.serviceLostMs)
+  if (isAlive) armTick(ctx.state, service, state.now + state.config.serviceLostMs)
   else startBid(ctx, service, 'lost')
 }
 
@@ -306,7 +306,7 @@ function mournOwnStart(ctx: StepContext, service: ServiceState, claim: ServiceCl
     return
   }
   for (const { peer } of claim.voters) if (peer !== state.self) say(ctx, peer, service, { type: 'unknown' })
-  armTick(ctx, service, state.now + state.config.auditMs)
+  armTick(ctx.state, service, state.now + state.config.auditMs)
 }
 
 /* What the view says. */
@@ -337,7 +337,7 @@ export function onPeerMet(ctx: StepContext, peer: PeerId): void {
     }
     if (service.hosted?.isActing === true) {
       tellClaim(ctx, peer, service)
-      armTick(ctx, service, now + config.serviceJoinMs)
+      armTick(ctx.state, service, now + config.serviceJoinMs)
     }
   }
 }
