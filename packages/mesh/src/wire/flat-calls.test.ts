@@ -1,5 +1,8 @@
 import {
+  ChunkPayload,
+  chunkId,
   errorRecord,
+  HoldingPayload,
   type Message,
   type MessageOf,
   PackedPayload,
@@ -85,7 +88,13 @@ describe('SC5: calls and replies by hand', () => {
   test('SC5: what is not of their form is left to the general way', () => {
     const failed = { no: 1, outcome: { status: 'failed', error: errorRecord('E_X', 'no') } }
     const via = { ...callOf(1, 'incr', bytesOf(1)), via: ['abc-s2'] }
+    const ref = { id: chunkId(peer, 1, 1), sizeBytes: 5, hash: new Uint8Array(32), home: peer }
+    const inner = new ChunkPayload(ref, null, [peer])
+    const holding = new HoldingPayload(bytesOf(4), [inner])
     const odd = [
+      about({ type: 'call', caller, open: 1, calls: [{ ...callOf(1, 'incr', bytesOf(1)), args: holding }] }),
+      about({ type: 'replies', caller, replies: [{ no: 1, outcome: { status: 'done', value: holding } }] }),
+      about({ type: 'replies', caller, replies: [{ no: 1, outcome: { status: 'done', value: inner } }] }),
       about({ type: 'replies', caller, replies: [failed] }),
       about({ type: 'call', caller, open: 1, calls: [via] }),
       about({ type: 'call', caller, open: 1, calls: [callOf(1, 'größer', bytesOf(1))] }),

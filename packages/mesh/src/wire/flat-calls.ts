@@ -4,9 +4,10 @@ import {
   FlatWriter,
   flatHeadBytesMax,
   flatNumberBytesMax,
-  isChunkReference,
+  HoldingPayload,
   type MessageOf,
   PackedPayload,
+  type Payload,
   type ServiceCall,
   type ServiceId,
   type ServiceMessageOf,
@@ -42,7 +43,7 @@ function writeCalls(
 ): Uint8Array | null {
   let bytes = restBytesMax + service.length + caller.length
   for (const { method, args, via } of calls) {
-    if (via.length > 0 || !(args instanceof PackedPayload)) return null
+    if (via.length > 0 || !isPlain(args)) return null
     bytes += flatNumberBytesMax + 2 * flatHeadBytesMax + 1 + method.length + args.bytes.length
   }
   if (bytes > limits.batchBytes) return null
@@ -66,7 +67,7 @@ function writeReplies(
 ): Uint8Array | null {
   let bytes = restBytesMax + service.length + caller.length
   for (const { outcome } of replies) {
-    if (outcome.status !== 'done' || !(outcome.value instanceof PackedPayload)) return null
+    if (outcome.status !== 'done' || !isPlain(outcome.value)) return null
     bytes += flatNumberBytesMax + flatHeadBytesMax + outcome.value.bytes.length
   }
   if (bytes > limits.batchBytes) return null
@@ -78,6 +79,16 @@ function writeReplies(
     if (outcome.status === 'done') writer.binary((outcome.value as PackedPayload).bytes)
   }
   return writer.end()
+}
+
+/** The bytes of a value, and nothing that has to be said besides. */
+function isPlain(payload: Payload): payload is PackedPayload {
+  return payload instanceof PackedPayload && !(payload instanceof HoldingPayload)
+}
+
+/** A byte that no MessagePack begins with: a reference to a chunk, or a value that names some. */
+function isMarked(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xc1
 }
 
 function writeHead(service: ServiceId, fields: number, code: number, caller: CallerId): void {
@@ -124,7 +135,7 @@ function readCalls(caller: CallerId): ServiceMessageOf<'call'> | null {
     const no = reader.uint()
     const method = reader.text(lastMethod)
     const args = reader.binary()
-    if (reader.uint() !== 0 || isChunkReference(args)) return null
+    if (reader.uint() !== 0 || isMarked(args)) return null
     calls.push({ no, method, args: new PackedPayload(args), via: noServices })
     if (!reader.isOdd) lastMethod = method
   }
@@ -138,7 +149,7 @@ function readReplies(caller: CallerId): ServiceMessageOf<'replies'> | null {
   for (let left = items; left > 0 && !reader.isOdd; left -= 2) {
     const no = reader.uint()
     const value = reader.binary()
-    if (isChunkReference(value)) return null
+    if (isMarked(value)) return null
     replies.push({ no, outcome: { status: 'done', value: new PackedPayload(value) } })
   }
   return { type: 'replies', caller, replies }
