@@ -118,12 +118,14 @@ test('[CH3] a chunk goes from a contributor to another one, through members, who
   expectSameBytes(await settle(world, d.room.chunks.fetch(ref, [c.self])), chunkBytes(9 * mebibyte))
   expect([a.room.chunks.stats.heldBytes, b.room.chunks.stats.heldBytes]).toEqual([0, 0])
   const relayed = [a, b, c, d].map((peer) => peer.room.chunks.stats.relayedBytes)
-  expect(relayed[0]).toBeGreaterThan(9 * mebibyte)
-  expect(relayed.slice(1)).toEqual([0, 0, 0])
-  expect(a.room.chunks.stats.movedInBytes).toBe(0)
+  // Whichever of the members it was.
+  const relay = (relayed[0] as number) > 0 ? a : b
+  expect(relayed.toSorted((x, y) => x - y).slice(0, 3)).toEqual([0, 0, 0])
+  expect(relay.room.chunks.stats.relayedBytes).toBeGreaterThan(9 * mebibyte)
+  expect(relay.room.chunks.stats.movedInBytes).toBe(0)
   d.room.chunks.drop(ref.id)
   const again = d.room.chunks.fetch(ref, [c.self])
-  void a.room.leave()
+  void relay.room.leave()
   expectSameBytes(await settle(world, again), chunkBytes(9 * mebibyte))
   d.room.chunks.drop(ref.id)
   const lost = d.room.chunks.fetch(ref, [c.self])
