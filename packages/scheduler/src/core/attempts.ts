@@ -3,7 +3,7 @@ import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type PeerId, taskIdOf } from '../model/ids.ts'
 import type { AttemptOutcome } from '../model/message.ts'
 import type { Payload } from '../model/payload.ts'
-import { noteCopies } from './chunks.ts'
+import { doubtHolders, noteCopies } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { requeue } from './jobs.ts'
 import { dissolve } from './slices.ts'
@@ -116,6 +116,7 @@ function isForeignChunk(task: TaskState, from: PeerId, value: Payload): boolean 
 function starveAttempt(ctx: StepContext, task: TaskState, error: ErrorRecord, from: PeerId): void {
   ctx.state.story.add(ctx.state.now, task, `could not have a chunk on peer ${from}:`, error.message)
   task.unfed++
+  for (const chunk of task.chunks ?? []) doubtHolders(ctx, chunk)
   const { unfedMax, unfedPauseMs } = ctx.state.config
   if (error.code !== 'E_CHUNK_LOST' || task.unfed >= unfedMax) failTask(ctx, task, error, from)
   else if (task.status === 'assigned') makeBackoff(ctx, task, ctx.state.now + unfedPauseMs)

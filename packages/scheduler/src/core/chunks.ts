@@ -1,11 +1,12 @@
 import { type ChunkId, ChunkPayload, innerChunks, isSameChunk } from '../model/chunk.ts'
 import { type ErrorRecord, errorRecord } from '../model/errors.ts'
-import { type PeerId, peerOfProcessor, taskIdOf } from '../model/ids.ts'
+import { type PeerId, peerOfProcessor } from '../model/ids.ts'
 import type { ChunkWish, MessageOf } from '../model/message.ts'
 import type { Outcome } from '../model/task.ts'
 import type { StepContext } from './context.ts'
 import { dropIfUnused } from './holder.ts'
 import { type ChunkState, findTask, type JobState, refOf, type SchedulerState, TaskState } from './state.ts'
+import { canHold, lostError, makerOf, referenceError, trackerOf } from './trackers.ts'
 import { makeEnded, makeReady, makeWaiting } from './transitions.ts'
 
 /*
@@ -36,7 +37,8 @@ export function chunkOf(ctx: StepContext, payload: ChunkPayload): ChunkState {
     askers: new Set(),
     keeper: payload.ref.home,
     wish: null,
-    isRegistered: false,
+    registeredWith: null,
+    strangers: 0,
   }
   for (const peer of payload.holders)
     if (state.peers.has(peer) && canHold(state, chunk, peer)) chunk.holders.set(peer, state.now)
@@ -113,15 +115,22 @@ export function addHolder(ctx: StepContext, chunk: ChunkState, peer: PeerId): vo
   answerAskers(ctx, chunk, null)
 }
 
-/** Of itself a peer knows better than others, who may speak of an earlier start. */
-function canHold({ self, stored }: SchedulerState, { payload }: ChunkState, peer: PeerId): boolean {
-  return peer !== self || stored.has(payload.ref.id)
-}
-
 /** Its inputs are known, and a chunk among them is nowhere. */
 function isWaitingFor(task: TaskState): boolean {
   return task.status === 'waiting' && task.pendingNeeds === 0 && task.job.isMine && !task.job.isAdopting
 }
+
+/**
+ * Somebody could not have the bytes: a holder that has not named them for long does not have them any more, as those
+ * that keep something say so each second.
+ */
+export function doubtHolders(ctx: StepContext, chunk: ChunkState): void {
+  const { self, now, config } = ctx.state
+  for (const [peer, since] of [...chunk.holders])
+    if (peer !== self && since < now - silentAudits * config.auditMs) removeHolder(ctx, chunk, peer)
+}
+
+const silentAudits = 3
 
 export function removeHolder(ctx: StepContext, chunk: ChunkState, peer: PeerId): void {
   if (!chunk.holders.delete(peer) || chunk.holders.size > 0) return
@@ -136,7 +145,7 @@ export function loseChunksOf(ctx: StepContext, peer: PeerId): void {
   for (const chunk of [...ctx.state.chunks.values()]) {
     removeHolder(ctx, chunk, peer)
     chunk.askers.delete(peer)
-    if (trackerOf(ctx.state, chunk) === peer) chunk.isRegistered = false
+    if (chunk.registeredWith === peer) chunk.registeredWith = null
     if (ctx.state.taking.get(chunk.payload.ref.id) === peer) ctx.state.taking.delete(chunk.payload.ref.id)
     if (chunk.wanters.delete(peer)) freeIfUnused(ctx, chunk)
   }
@@ -167,15 +176,12 @@ function recover(ctx: StepContext, chunk: ChunkState): void {
   }
   const maker = makerOf(state, chunk)
   if (maker === null) lose(ctx, chunk, null)
-  else if (!maker.job.isAdopting) remake(ctx, chunk, maker)
-}
-
-/** The task whose outcome the chunk is. */
-function makerOf(state: SchedulerState, chunk: ChunkState): TaskState | null {
-  const task = chunk.payload.task === null ? undefined : findTask(state, chunk.payload.task)
-  const value = task?.outcome?.status === 'done' ? task.outcome.value : null
-  const isMaker = value instanceof ChunkPayload && isSameChunk(value.ref, chunk.payload.ref)
-  return task !== undefined && isMaker ? task : null
+  else if (maker.job.isMine && !maker.job.isAdopting) remake(ctx, chunk, maker)
+  else {
+    // Others may be about to say that they hold it, or to claim the job: looked at again with the next audit.
+    chunk.wish = 'find'
+    state.wishes.add(chunk)
+  }
 }
 
 /**
@@ -231,21 +237,6 @@ function lose(ctx: StepContext, chunk: ChunkState, cause: ErrorRecord | null): v
   answerAskers(ctx, chunk, error)
 }
 
-function lostError(chunk: ChunkState, cause: ErrorRecord | null): ErrorRecord {
-  const { ref, task } = chunk.payload
-  const origin = task === null ? 'its user put it there' : `task "${taskIdOf(task)}" made it`
-  const text = `Cannot get chunk "${ref.id}" as a peer of the room must hold it: current value is none, it was on peer ${ref.home}, where ${origin}`
-  return errorRecord('E_CHUNK_LOST', text, cause)
-}
-
-/** Who knows the copies of a chunk and answers for it. */
-function trackerOf(state: SchedulerState, chunk: ChunkState): PeerId {
-  const { task } = chunk.payload
-  if (task === null) return chunk.keeper
-  const owner = state.jobs.get(task.job)?.claim.peer ?? state.executor.jobs.get(task.job)?.owner ?? ''
-  return owner === '' ? chunk.keeper : (owner as PeerId)
-}
-
 /** Forgets a chunk that nothing here refers to, and frees the copies that were made for this peer. */
 export function freeIfUnused(ctx: StepContext, chunk: ChunkState): void {
   // Grows while it is read: what lies inside goes with it.
@@ -273,7 +264,7 @@ function forget(ctx: StepContext, chunk: ChunkState): void {
   state.chunks.delete(ref.id)
   state.wishes.delete(chunk)
   for (const holder of chunk.holders.keys()) ctx.send(holder, { type: 'free', chunks: [ref.id] })
-  if (chunk.isRegistered) tellRelease(ctx, chunk)
+  tellRelease(ctx, chunk)
   dropIfUnused(ctx, ref.id)
 }
 
@@ -296,7 +287,8 @@ export function onChunkOpened(ctx: StepContext, payload: ChunkPayload): void {
 
 /** Has the tracker keep the chunk for this peer. */
 function register(ctx: StepContext, chunk: ChunkState): void {
-  if (!chunk.isRegistered && trackerOf(ctx.state, chunk) !== ctx.state.self) tellTracker(ctx, chunk, 'keep')
+  const tracker = trackerOf(ctx.state, chunk)
+  if (chunk.registeredWith !== tracker && tracker !== ctx.state.self) tellTracker(ctx, chunk, 'keep')
 }
 
 export function onChunkReleased(ctx: StepContext, id: ChunkId): void {
@@ -326,12 +318,19 @@ export function onChunkAsked(ctx: StepContext, payload: ChunkPayload, isAgain: b
   const chunk = chunkOf(ctx, payload)
   chunk.askers.add(state.self)
   const isTracked = trackerOf(state, chunk) === state.self
+  if (isAgain) doubtHolders(ctx, chunk)
   if (chunk.holders.size > 0 && (isTracked || !isAgain)) answerAskers(ctx, chunk, null)
   else recover(ctx, chunk)
 }
 
-function answerAskers(ctx: StepContext, chunk: ChunkState, error: ErrorRecord | null): void {
-  const holders = [...chunk.holders.keys()]
+function answerAskers(
+  ctx: StepContext,
+  chunk: ChunkState,
+  error: ErrorRecord | null,
+  told: readonly PeerId[] = [],
+): void {
+  // Peers that cannot reach each other reach each other's stores: through a member.
+  const holders = [...new Set([...chunk.holders.keys(), ...told])]
   const { id } = chunk.payload.ref
   for (const peer of chunk.askers) {
     if (peer === ctx.state.self) ctx.emit({ type: 'chunk-located', chunk: id, holders, error })
@@ -352,9 +351,14 @@ function sendWish(ctx: StepContext, chunk: ChunkState): void {
   const { state } = ctx
   const tracker = trackerOf(state, chunk)
   // In this order: a late `release` must not undo a new `keep`.
-  if (chunk.wish === null || state.releases.has(chunk.payload.ref.id)) return
-  if (tracker === state.self) recoverAskers(ctx, chunk)
-  else ctx.send(tracker, { type: 'want', chunk: chunk.payload, wish: chunk.wish })
+  if (chunk.wish === null || state.releases.has(releaseKey(chunk.payload.ref.id, tracker))) return
+  if (tracker === state.self) {
+    recoverAskers(ctx, chunk)
+    return
+  }
+  if (chunk.registeredWith !== tracker) tellRelease(ctx, chunk)
+  chunk.registeredWith = tracker
+  ctx.send(tracker, { type: 'want', chunk: chunk.payload, wish: chunk.wish })
 }
 
 /** This peer became the tracker while it asked another one. */
@@ -364,12 +368,27 @@ function recoverAskers(ctx: StepContext, chunk: ChunkState): void {
   if (chunk.holders.size === 0 && (chunk.askers.size > 0 || chunk.neededBy.size > 0)) recover(ctx, chunk)
 }
 
+/** The job has a newer owner, which is to know of the handles to its results. */
+export function registerAnew(ctx: StepContext, job: JobState): void {
+  const { chunks, self } = ctx.state
+  if (job.claim.peer === self) return
+  for (const chunk of chunks.values())
+    if (chunk.handles > 0 && chunk.wish === null && chunk.payload.task?.job === job.id)
+      tellTracker(ctx, chunk, 'keep')
+}
+
+/** No handles here any more: told to whoever was told of them, again and again until it has answered. */
 function tellRelease(ctx: StepContext, chunk: ChunkState): void {
-  const tracker = trackerOf(ctx.state, chunk)
-  if (!ctx.state.peers.has(tracker)) return
-  const release = { tracker, message: { type: 'want', chunk: chunk.payload, wish: 'release' } as const }
-  ctx.state.releases.set(chunk.payload.ref.id, release)
+  const { payload, registeredWith: tracker } = chunk
+  chunk.registeredWith = null
+  if (tracker === null || !ctx.state.peers.has(tracker)) return
+  const release = { tracker, message: { type: 'want', chunk: payload, wish: 'release' } as const }
+  ctx.state.releases.set(releaseKey(payload.ref.id, tracker), release)
   ctx.send(tracker, release.message)
+}
+
+function releaseKey(id: ChunkId, tracker: PeerId): string {
+  return `${id} ${tracker}`
 }
 
 /** Another peer tells this one, the tracker, what it wants of a chunk. */
@@ -383,40 +402,39 @@ export function onWant(ctx: StepContext, from: PeerId, { chunk: payload, wish }:
     answer([], referenceError(id, 'nothing is known of it'))
   } else if (wish === 'release') {
     const hadHandles = known.wanters.delete(from)
+    known.askers.delete(from)
     answer([], hadHandles ? null : referenceError(id, 'that peer has no handle to it'))
     freeIfUnused(ctx, known)
   } else {
     known.wanters.add(from)
-    if (wish === 'find') known.askers.add(from)
+    if (wish === 'find') {
+      known.askers.add(from)
+      doubtHolders(ctx, known)
+    }
     if (wish === 'keep') answer([...known.holders.keys()], null)
     else if (known.holders.size > 0) answerAskers(ctx, known, null)
     else recover(ctx, known)
   }
 }
 
-function referenceError(id: ChunkId, found: string): ErrorRecord {
-  return errorRecord('E_CHUNK_REF', `Cannot use chunk "${id}" as it must be held for its users: ${found}`)
-}
-
 /** The tracker's answer to `want`. */
 export function onLocated(ctx: StepContext, from: PeerId, message: MessageOf<'located'>): void {
   const { state } = ctx
-  const release = state.releases.get(message.chunk)
-  if (message.wish === 'release' && release?.tracker === from) state.releases.delete(message.chunk)
+  if (message.wish === 'release') state.releases.delete(releaseKey(message.chunk, from))
   const chunk = state.chunks.get(message.chunk)
   if (chunk === undefined || trackerOf(state, chunk) !== from) return
   if (message.wish === 'release') {
     sendWish(ctx, chunk)
     return
   }
+  for (const holder of message.holders) if (state.peers.has(holder)) addHolder(ctx, chunk, holder)
+  if (isToRepeat(ctx, chunk, message)) return
   if (chunk.wish === message.wish) {
     chunk.wish = null
     state.wishes.delete(chunk)
   }
-  chunk.isRegistered = message.error === null
-  for (const holder of message.holders) if (state.peers.has(holder)) addHolder(ctx, chunk, holder)
   if (message.error === null) {
-    if (message.wish === 'find') answerAskers(ctx, chunk, null)
+    if (message.wish === 'find') answerAskers(ctx, chunk, null, message.holders)
     return
   }
   // The peer where a user put it knows all that there ever was of it: it is freed, or went with an earlier start.
@@ -424,12 +442,25 @@ export function onLocated(ctx: StepContext, from: PeerId, message: MessageOf<'lo
   if (chunk.payload.task === null || message.wish === 'find') lose(ctx, chunk, message.error)
 }
 
+/** The answer is of no use yet: the tracker has just become one, or this peer has met none of the holders. */
+function isToRepeat(
+  { state }: StepContext,
+  chunk: ChunkState,
+  { wish, error }: MessageOf<'located'>,
+): boolean {
+  if (wish !== 'find' || chunk.wish !== 'find') return false
+  if (error === null) return chunk.holders.size === 0 && chunk.neededBy.size > 0
+  const { task } = chunk.payload
+  const isStranger = error.code === 'E_CHUNK_REF' && task !== null && state.jobs.has(task.job)
+  return isStranger && ++chunk.strangers < state.config.unfedMax
+}
+
 /** Repeats what no tracker has answered. */
 export function auditChunks(ctx: StepContext): void {
   const { state } = ctx
-  for (const [id, { tracker, message }] of state.releases) {
+  for (const [key, { tracker, message }] of state.releases) {
     if (state.peers.has(tracker)) ctx.send(tracker, message)
-    else state.releases.delete(id)
+    else state.releases.delete(key)
   }
   for (const chunk of [...state.wishes]) {
     const tracker = trackerOf(state, chunk)

@@ -9,7 +9,7 @@ import { Deque } from './deque.ts'
 import type { Call } from './effects.ts'
 import type { CallEnded } from './events.ts'
 import type { ExecutorJob, ExecutorProcessor, HeldAttempt } from './executor-state.ts'
-import { chunksOf, dropIfUnused, forgetUngathered, gather, keepResult } from './holder.ts'
+import { chunksOf, dropIfUnused, forgetMissing, forgetUngathered, gather, keepResult } from './holder.ts'
 import { isCurrentOwner } from './obey.ts'
 import type { SchedulerState } from './state.ts'
 
@@ -213,7 +213,10 @@ function countOf({ items }: Call): number {
 export function onChunksGathered(ctx: StepContext, callId: number, error: ErrorRecord | null): void {
   const { executor } = ctx.state
   const held = executor.calls.get(callId)
-  if (held?.phase !== 'gathering') return
+  if (held?.phase !== 'gathering') {
+    forgetMissing(ctx)
+    return
+  }
   executor.calls.delete(callId)
   const processor = executor.processors.get(held.processor)
   if (error !== null) {

@@ -4,6 +4,7 @@ import type { Assignment, KeptChunk, MessageOf } from '../model/message.ts'
 import type { StepContext } from './context.ts'
 import type { Call } from './effects.ts'
 import type { KeptCopy, SchedulerState } from './state.ts'
+import { trackerOf } from './trackers.ts'
 
 /*
  * The holding half of a peer: which copies of chunks are here, and for whom. A result is kept for the
@@ -41,6 +42,19 @@ export function forgetUngathered(ctx: StepContext, call: Call): void {
     if (kept === undefined || state.stored.has(ref.id)) continue
     kept.keptFor.delete(call.owner)
     dropIfUnkept(ctx, ref.id, kept)
+  }
+}
+
+/** A fetch has ended that no attempt waits for any more: what did not come is not kept. */
+export function forgetMissing(ctx: StepContext): void {
+  const { state } = ctx
+  const coming = new Set<ChunkId>()
+  for (const { call } of state.executor.calls.values())
+    for (const { ref } of chunksOf(call)) coming.add(ref.id)
+  for (const [id, kept] of [...state.kept]) {
+    if (kept.task !== null || state.stored.has(id) || coming.has(id)) continue
+    kept.keptFor.clear()
+    dropIfUnkept(ctx, id, kept)
   }
 }
 
@@ -117,6 +131,13 @@ function keptFor(state: SchedulerState): Map<PeerId, KeptChunk[]> {
     const owner = kept.task === null ? null : ownerOf(state, kept, kept.task.job)
     if (owner !== null && state.peers.has(owner)) add(owner, id, kept.task)
     for (const peer of kept.keptFor) if (peer !== owner) add(peer, id, null)
+  }
+  // Kept for nobody, but here: who looks for a copy is to know of it.
+  for (const id of state.stored) {
+    const chunk = state.kept.has(id) ? undefined : state.chunks.get(id)
+    const tracker = chunk === undefined ? state.self : trackerOf(state, chunk)
+    if (chunk !== undefined && tracker !== state.self && state.peers.has(tracker))
+      add(tracker, id, chunk.payload.task)
   }
   return lists
 }

@@ -152,6 +152,7 @@ function audit(ctx: StepContext): void {
   auditExecutor(ctx)
   auditKept(ctx)
   auditChunks(ctx)
+  seekTrackers(ctx)
   askForProfiles(ctx)
   askForCancels(ctx)
   auditWatches(ctx)
@@ -175,6 +176,15 @@ function auditAssigned(ctx: StepContext): void {
   }
 }
 
+/** A result of a job that nobody owns any more, as it has ended, is asked for: somebody has to know its copies. */
+function seekTrackers(ctx: StepContext): void {
+  const { state } = ctx
+  for (const { payload } of state.wishes) {
+    const job = payload.task === null ? undefined : state.jobs.get(payload.task.job)
+    if (job !== undefined && isOver(job)) planTakeover(ctx, job, 0)
+  }
+}
+
 /** Keeps the audit going while anything is open between this peer and others. */
 export function armAudit(state: SchedulerState): void {
   if (state.isAuditArmed || !hasOpenBusiness(state)) return
@@ -183,9 +193,9 @@ export function armAudit(state: SchedulerState): void {
 }
 
 function hasOpenBusiness(state: SchedulerState): boolean {
-  if (state.hasHeldBack) return true
+  if (state.hasHeldBack || state.wishes.size > 0) return true
   if (state.peers.size < 2) return false
-  if (state.kept.size > 0 || state.wishes.size > 0 || state.releases.size > 0) return true
+  if (state.kept.size > 0 || state.stored.size > 0 || state.releases.size > 0) return true
   if (state.foreignWatches.size > 0 || state.cancels.length > 0 || state.executor.submitting.size > 0)
     return true
   for (const processor of state.processors.values()) {

@@ -147,8 +147,10 @@ export interface ChunkState {
   keeper: PeerId
   /** What its tracker was told and has not answered. */
   wish: ChunkWish | null
-  /** Its tracker knows of this peer's handles. */
-  isRegistered: boolean
+  /** Whoever was told of handles here, and keeps the chunk for them. */
+  registeredWith: PeerId | null
+  /** How often a tracker did not know it. */
+  strangers: number
 }
 
 /** Why a copy is kept on this peer. */
@@ -271,7 +273,7 @@ export interface SchedulerState {
   /** Those among them whose tracker has to answer. */
   readonly wishes: Set<ChunkState>
   /** Handles let go of that the tracker has not confirmed. */
-  readonly releases: Map<ChunkId, { readonly tracker: PeerId; readonly message: MessageOf<'want'> }>
+  readonly releases: Map<string, { readonly tracker: PeerId; readonly message: MessageOf<'want'> }>
   /** `<chunk> <peer>` of what this peer, which leaves, has offered and nobody took yet. */
   readonly offered: Set<string>
   /** Chunks that are being taken from peers that leave. */

@@ -1,7 +1,7 @@
 import { isNewerClaim } from '../model/claim.ts'
 import type { JobId, PeerId } from '../model/ids.ts'
 import { rankSuccessors } from '../policy/own.ts'
-import { forgetRemakes } from './chunks.ts'
+import { forgetRemakes, registerAnew } from './chunks.ts'
 import type { StepContext } from './context.ts'
 import { endJobIfComplete } from './ended.ts'
 import { firstNumberOf, resolveNeeds } from './jobs.ts'
@@ -14,7 +14,7 @@ import { addOpenChildren, makeWaiting } from './transitions.ts'
  */
 export function planTakeover(ctx: StepContext, job: JobState, delayMs: number): void {
   const { state } = ctx
-  if (state.role !== 'member' || isOver(job) || job.isMine || isOwnerHere(state, job)) return
+  if (state.role !== 'member' || !needsOwner(state, job) || job.isMine || isOwnerHere(state, job)) return
   const rank = job.claim.peer === state.self ? 0 : rankOf(state, job)
   const at = state.now + delayMs + rank * state.config.takeoverStepMs
   state.timers.arm(at, { type: 'takeover', job: job.id, epoch: job.claim.epoch })
@@ -47,6 +47,11 @@ export function isOver(job: JobState): boolean {
   return job.isEnded && job.tasks.every((task) => task === undefined || task.outcome !== null)
 }
 
+/** There is something to be done for the job: tasks to be ended, or a chunk to be found that this peer asks for. */
+function needsOwner(state: SchedulerState, job: JobState): boolean {
+  return !isOver(job) || [...state.wishes].some(({ payload }) => payload.task?.job === job.id)
+}
+
 /** A claim of an earlier start of this peer is nobody's any more: the others take this start for its owner. */
 function isOwnerHere(state: SchedulerState, job: JobState): boolean {
   return !job.isOrphaned && job.claim.peer !== state.self && state.peers.has(job.claim.peer)
@@ -55,7 +60,7 @@ function isOwnerHere(state: SchedulerState, job: JobState): boolean {
 /** The plan's time has come: claim, unless somebody did or the owner is back. */
 export function onTakeoverDue(ctx: StepContext, id: JobId, epoch: number): void {
   const job = ctx.state.jobs.get(id)
-  if (job === undefined || isOver(job) || job.isMine || job.claim.epoch !== epoch) return
+  if (job === undefined || !needsOwner(ctx.state, job) || job.isMine || job.claim.epoch !== epoch) return
   if (isOwnerHere(ctx.state, job)) return
   const newUntil = newUntilOf(ctx.state)
   if (ctx.state.now < newUntil) {
@@ -184,6 +189,7 @@ export function applyClaim(ctx: StepContext, job: JobState, peer: PeerId, epoch:
   ctx.emit({ type: 'notify', notice: { type: 'owner-changed', job: job.id, owner: peer, epoch } })
   if (wasMine) standDown(ctx, job)
   obey(state, job)
+  registerAnew(ctx, job)
   planTakeover(ctx, job, unseenMs(state, job))
 }
 

@@ -60,7 +60,6 @@ export interface ChunkDeskParts {
 /** What a call waits for or has. */
 interface Gathered {
   readonly bytes: Map<ChunkId, Uint8Array>
-  isStopped: boolean
 }
 
 interface Ask {
@@ -214,10 +213,10 @@ function createGatherer({ self, store, clock, enqueue }: ChunkDeskParts): Pick<C
 
   return {
     gather({ callId, chunks }) {
-      const entry: Gathered = { bytes: new Map(), isStopped: false }
+      const entry: Gathered = { bytes: new Map() }
       gathered.set(callId, entry)
       const tell = (error: ErrorRecord | null): void => {
-        if (!entry.isStopped) enqueue({ type: 'chunks-gathered', at: clock.now(), callId, error })
+        enqueue({ type: 'chunks-gathered', at: clock.now(), callId, error })
       }
       bring(entry, chunks).then(
         () => tell(null),
@@ -225,8 +224,6 @@ function createGatherer({ self, store, clock, enqueue }: ChunkDeskParts): Pick<C
       )
     },
     stop(callId) {
-      const entry = gathered.get(callId)
-      if (entry !== undefined) entry.isStopped = true
       gathered.delete(callId)
     },
     feed(calls) {
