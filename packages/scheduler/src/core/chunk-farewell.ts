@@ -104,7 +104,7 @@ export function onTaken(ctx: StepContext, id: ChunkId): void {
   if (from === undefined || !state.taking.delete(id)) return
   if (chunk !== undefined && chunk.payload.task === null) {
     chunk.keeper = state.self
-    chunk.isRegistered = false
+    chunk.registeredWith = null
   }
   answer(ctx, from, id, [state.self])
 }

@@ -10,6 +10,8 @@ export {
   processorHostContract,
 } from './contract/processor-host.ts'
 export { createHistory, type History } from './sim/checks.ts'
+export type { ChunkWorldKind } from './sim/chunks/plan.ts'
+export { type ChunkSimOptions, type ChunkSimReport, runChunkWorld } from './sim/chunks/world.ts'
 export { createGate, createLoop, createPeerClock, type Gate, type SimLoop } from './sim/clock.ts'
 export { type DeathsOptions, type DeathsReport, runDeaths } from './sim/deaths.ts'
 export { describeOutcome } from './sim/expected.ts'

@@ -1,6 +1,8 @@
 import {
   type Assignment,
   type Call,
+  type ChunkId,
+  type ChunkPayload,
   type Claim,
   isNewerClaim,
   type JobId,
@@ -36,6 +38,12 @@ export interface History {
   died(peer: number): void
   submitted(peer: number, job: JobId, specs: readonly TaskSpec[]): void
   cancelled(job: JobId, nos: readonly number[] | null): void
+  /** What users had put on that peer may have no copy any more, as seen by some. */
+  lostPuts(home: PeerId): void
+  /** Nobody needed this any more that a user had put. */
+  droppedPut(id: ChunkId): void
+  /** Whether the bytes of a chunk may be gone for good, as what users had put went. */
+  mayLose(chunk: ChunkPayload): boolean
   wrote(peer: number, id: PeerId, records: readonly ReplicatedRecord[]): void
   arrived(peer: number, records: readonly ReplicatedRecord[]): void
   sent(peer: number, id: PeerId, message: Message): void
@@ -157,6 +165,18 @@ class WorldHistory implements History {
     this.#expectations.cancel(job, nos)
   }
 
+  lostPuts(home: PeerId): void {
+    this.#expectations.losePuts(home)
+  }
+
+  droppedPut(id: ChunkId): void {
+    this.#expectations.dropPut(id)
+  }
+
+  mayLose(chunk: ChunkPayload): boolean {
+    return this.#expectations.mayLose(chunk)
+  }
+
   wrote(peer: number, id: PeerId, records: readonly ReplicatedRecord[]): void {
     for (const record of records) {
       if (record.type === 'specs') this.#learnSpecs(peer, record.job, record.specs)
@@ -188,7 +208,9 @@ class WorldHistory implements History {
       this.violate('unclaimed', `${id} acts for ${job} at epoch ${epoch} and never claimed it`)
     }
     if (message.type !== 'assign') return
-    for (const no of message.tasks.flatMap(numbersOf)) {
+    // To make a lost chunk again is to run a task that has ended.
+    const first = message.tasks.filter(({ remakes }) => remakes === undefined)
+    for (const no of first.flatMap(numbersOf)) {
       const key = taskIdOf({ job, no })
       const heardAt = this.#knows(peer).outcomes.get(key)
       if (heardAt !== undefined && heardAt < this.#turn()) {
@@ -364,8 +386,14 @@ class WorldHistory implements History {
       return
     }
     const needs = spec.needs.filter((need) => need.index >= 0)
-    if (needs.length !== call.inputs.length) {
-      this.violate('inputs', `${key} runs with ${call.inputs.length} inputs where it needs ${needs.length}`)
+    const chunks = (spec.chunks ?? []).filter(({ index }) => index >= 0)
+    const count = needs.length + chunks.length
+    if (count !== call.inputs.length)
+      this.violate('inputs', `${key} runs with ${call.inputs.length} inputs where it needs ${count}`)
+    for (const { index, chunk } of chunks) {
+      const input = call.inputs.find((other) => other.index === index)
+      if (input === undefined || numberOf(input.value) !== numberOf(chunk))
+        this.violate('inputs', `${key} runs with a wrong value for ${chunk.ref.id}`)
     }
     for (const { index, task } of needs) {
       if (!this.#expectations.isKnown(task)) continue

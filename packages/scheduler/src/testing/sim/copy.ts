@@ -1,4 +1,11 @@
-import { PackedColumn, PackedPayload, type Payload, readColumn } from '../../index.ts'
+import {
+  ChunkPayload,
+  PackedColumn,
+  PackedPayload,
+  type Payload,
+  readChunkReference,
+  readColumn,
+} from '../../index.ts'
 
 /**
  * A deep, frozen copy of plain data: what a peer sends can share nothing with what another gets.
@@ -12,6 +19,7 @@ function copy(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (value instanceof PackedPayload || value instanceof Uint8Array) return value
   if (value instanceof PackedColumn) return readColumn(value.pack())
+  if (value instanceof ChunkPayload) return readChunkReference(value.pack())
   if (Array.isArray(value)) return Object.freeze(value.map(copy))
   if (isPayload(value)) return new PackedPayload(value.pack())
   const result: Record<string, unknown> = {}

@@ -51,28 +51,36 @@ export function runUntil(loop: SimLoop, atMs: number): void {
 
 /** Runs until everything accepted has ended for everybody, or patience does. */
 export function settleDown(world: World): void {
+  for (const atMs of settling(world)) runUntil(world.loop, atMs)
+}
+
+/** Up to when the world has to run, again and again, for {@link settleDown}. */
+export function* settling(world: World): Waits {
   const { loop, history } = world
   const deadlineMs = world.shape.horizonMs + patienceMs
   // Users go on for a while, and some peers start late.
-  runUntil(loop, Math.max(world.shape.horizonMs, world.lastActionMs))
+  yield Math.max(world.shape.horizonMs, world.lastActionMs)
   let open = unsettled(world)
   while (open.length > 0 && loop.now() < deadlineMs) {
-    advance(world, pollMs)
+    yield pass(world, pollMs)
     open = unsettled(world)
   }
   for (const text of open.slice(0, 3)) history.violate('liveness', text)
   if (open.length === 0) {
-    runUntil(loop, loop.now() + quietMs)
+    yield loop.now() + quietMs
     compare(world)
-    compareReplicas(world)
-    if (world.goesToTheEnd) checkForgotten(world)
+    yield* compareReplicas(world)
+    if (world.goesToTheEnd) yield* checkForgotten(world)
   }
 }
 
-/** Lets virtual time pass, also when nothing happens. */
-function advance({ loop }: World, ms: number): void {
+/** Points in virtual time that a check waits for, one after the other. */
+export type Waits = Generator<number, void, void>
+
+/** When that time will have passed, also when nothing happens. */
+export function pass({ loop }: World, ms: number): number {
   loop.at(loop.now() + ms, null, () => {})
-  runUntil(loop, loop.now() + ms)
+  return loop.now() + ms
 }
 
 function liveMembers(world: World): SimPeer[] {
@@ -133,12 +141,12 @@ function compare(world: World): void {
 }
 
 /** Replicas end with equal contents, at the latest when each has compared with each other one again. */
-function compareReplicas(world: World): void {
+function* compareReplicas(world: World): Waits {
   const { loop, history } = world
   const deadlineMs = loop.now() + antiEntropyMs
   let different = differences(world)
   while (different.length > 0 && loop.now() < deadlineMs) {
-    advance(world, pollMs)
+    yield pass(world, pollMs)
     different = differences(world)
   }
   for (const text of different.slice(0, 3)) history.violate('replicas', text)
@@ -160,11 +168,11 @@ function differences(world: World): string[] {
 }
 
 /** After the linger nothing of an ended job is left, in memory or in documents, and nobody talks any more. */
-function checkForgotten(world: World): void {
+function* checkForgotten(world: World): Waits {
   const { history, net } = world
-  advance(world, defaultConfig.lingerMs + antiEntropyMs)
+  yield pass(world, defaultConfig.lingerMs + antiEntropyMs)
   const sent = net.sent
-  advance(world, quietMs)
+  yield pass(world, quietMs)
   if (net.sent > sent) history.violate('quiet', `${net.sent - sent} messages are sent when all is over`)
   for (const peer of world.peers) {
     if (peer?.gate.state !== 'running') continue

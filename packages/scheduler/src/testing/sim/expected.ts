@@ -1,4 +1,14 @@
-import { type JobId, type Outcome, type TaskRef, type TaskSpec, taskIdOf } from '../../index.ts'
+import {
+  type ChunkId,
+  ChunkPayload,
+  homeOf,
+  type JobId,
+  type Outcome,
+  type PeerId,
+  type TaskRef,
+  type TaskSpec,
+  taskIdOf,
+} from '../../index.ts'
 import {
   childPrograms,
   failsAlways,
@@ -16,6 +26,10 @@ export interface Expected {
   /** Codes that it may fail with, by itself or through its inputs. */
   readonly codes: ReadonlySet<string>
   readonly canCancel: boolean
+  /** What users had put of its arguments. */
+  readonly puts: ReadonlySet<ChunkId>
+  /** What users had put of the arguments of tasks that it needs the outcomes of. */
+  readonly lineage: ReadonlySet<ChunkId>
 }
 
 /** The right outcomes of a world's tasks, as a single thread would find them. */
@@ -25,6 +39,12 @@ export interface Expectations {
   of(ref: TaskRef): Expected
   /** Somebody asked for this: it may or may not come in time. */
   cancel(job: JobId, nos: readonly number[] | null): void
+  /** What users had put on that peer may have no copy any more, as seen by some. */
+  losePuts(home: PeerId): void
+  /** Nobody needed this any more that a user had put: what was made of it cannot be made again. */
+  dropPut(id: ChunkId): void
+  /** Whether the bytes of a chunk may be gone for good, as what users had put went. */
+  mayLose(chunk: ChunkPayload): boolean
   /**
    * Why an outcome is not what the task's program gives; `null` when it is right.
    * @param deaths losses of processors and peers up to now: enough of them quarantine any task
@@ -45,6 +65,8 @@ class SerialReference implements Expectations {
   readonly #specs: ReadonlyMap<string, TaskSpec>
   readonly #cancelledJobs = new Set<JobId>()
   readonly #cancelledTasks = new Set<string>()
+  readonly #lostHomes = new Set<PeerId>()
+  readonly #droppedPuts = new Set<ChunkId>()
   readonly #made = new Map<string, Expected>()
 
   constructor(specs: ReadonlyMap<string, TaskSpec>) {
@@ -62,6 +84,25 @@ class SerialReference implements Expectations {
     else for (const no of nos) this.#cancelledTasks.add(taskIdOf({ job, no }))
   }
 
+  losePuts(home: PeerId): void {
+    this.#lostHomes.add(home)
+  }
+
+  dropPut(id: ChunkId): void {
+    this.#droppedPuts.add(id)
+  }
+
+  mayLose({ ref, task }: ChunkPayload): boolean {
+    if (task === null) return this.#lostHomes.has(ref.home)
+    const { puts, lineage } = this.of(task)
+    return this.#canFail([], [...puts, ...lineage])
+  }
+
+  #canFail(puts: Iterable<ChunkId>, lineage: Iterable<ChunkId>): boolean {
+    const isLost = (id: ChunkId): boolean => this.#lostHomes.has(homeOf(id) as PeerId)
+    return [...puts].some(isLost) || [...lineage].some((id) => isLost(id) || this.#droppedPuts.has(id))
+  }
+
   of(ref: TaskRef): Expected {
     const key = taskIdOf(ref)
     const known = this.#made.get(key)
@@ -74,16 +115,23 @@ class SerialReference implements Expectations {
   #make(key: string, canCancel: boolean): Expected {
     const spec = this.#specs.get(key)
     const codes = new Set<string>()
-    if (spec === undefined) return { number: null, codes, canCancel }
+    const puts = new Set<ChunkId>()
+    const lineage = new Set<ChunkId>()
+    if (spec === undefined) return { number: null, codes, canCancel, puts, lineage }
+    if (spec.args instanceof ChunkPayload) puts.add(spec.args.ref.id)
+    for (const { chunk } of spec.chunks ?? []) puts.add(chunk.ref.id)
     const program = unpackProgram(spec.args)
     let canEnd = true
-    const inputs: number[] = []
-    for (const need of [...spec.needs].sort((left, right) => left.index - right.index)) {
+    const inputs = (spec.chunks ?? [])
+      .filter(({ index }) => index >= 0)
+      .map(({ index, chunk }) => ({ index, number: numberOf(chunk) }))
+    for (const need of spec.needs) {
       const input = this.of(need.task)
+      for (const put of [...input.puts, ...input.lineage]) lineage.add(put)
       for (const code of input.codes) codes.add(code)
       if (input.canCancel || input.codes.has('E_CANCELLED')) codes.add('E_CANCELLED')
       if (input.number === null) canEnd = false
-      else if (need.index >= 0) inputs.push(input.number)
+      else if (need.index >= 0) inputs.push({ index: need.index, number: input.number })
     }
     const { retryMax, timeoutMs } = spec.options
     if (program.failTimes > retryMax) codes.add('E_BODY')
@@ -91,8 +139,9 @@ class SerialReference implements Expectations {
     if (timeoutMs > 0) codes.add('E_TASK_TIMEOUT')
     if (program.children > 0 && canCancel) codes.add('E_CHILD')
     if (program.failTimes === failsAlways || program.kills !== 'nothing' || timeoutMs > 0) canEnd = false
-    const number = canEnd ? resultOf(program, inputs, childPrograms(program).map(numberOfProgram)) : null
-    return { number, codes, canCancel: canCancel || spec.parent !== null }
+    const numbers = inputs.sort((left, right) => left.index - right.index).map((input) => input.number)
+    const number = canEnd ? resultOf(program, numbers, childPrograms(program).map(numberOfProgram)) : null
+    return { number, codes, canCancel: canCancel || spec.parent !== null, puts, lineage }
   }
 
   wrong(ref: TaskRef, outcome: Outcome, deaths: number): string | null {
@@ -110,9 +159,11 @@ class SerialReference implements Expectations {
     }
     const code = outcome.error.code ?? ''
     if (expected.codes.has(code)) return null
+    if (code === 'E_CHUNK_LOST' && this.#canFail(expected.puts, expected.lineage)) return null
     if (deadly.has(code) && deaths < 3) return `${key} failed with ${code} after ${deaths} deaths in all`
     if (circumstances.has(code)) return null
-    return `${key} failed with ${code} (${outcome.error.message}) where ${describeExpected(expected)} is right`
+    const cause = outcome.error.cause === null ? '' : `, as ${outcome.error.cause.message}`
+    return `${key} failed with ${code} (${outcome.error.message}${cause}) where ${describeExpected(expected)} is right`
   }
 }
 

@@ -1,8 +1,9 @@
-import type { Clock, Replica, Runtime, RuntimeOptions } from '../../index.ts'
+import type { ChunkStore, Clock, Replica, Runtime, RuntimeOptions } from '../../index.ts'
 import type { History } from './checks.ts'
 import { createGate, createPeerClock, type Gate, type SimLoop } from './clock.ts'
 import type { Endpoint, SimNetwork } from './network.ts'
 import { createSimHost, type HostProbe, type SimHost } from './processor.ts'
+import { simChunkFromBytes } from './program.ts'
 import type { SimPost, SimReplica, SimReplicaFactory } from './replica.ts'
 import { mix, type SimRng } from './rng.ts'
 import type { PeerShape } from './shape.ts'
@@ -37,6 +38,8 @@ export interface PeerParts {
   readonly createRuntime: (options: RuntimeOptions) => Runtime
   readonly createReplica: SimReplicaFactory
   readonly mutate: SimMutation | null
+  /** `null`: values never become chunks. */
+  readonly openChunks: ((endpoint: Endpoint) => ChunkStore) | null
 }
 
 /** Starts a peer: its ports, then the real runtime on top of them. */
@@ -75,7 +78,7 @@ export function startPeer(
           store: disk,
           post: parts.post,
         })
-  const options: RuntimeOptions = {
+  let options: RuntimeOptions = {
     self: shape.id,
     epoch,
     role: shape.role,
@@ -87,6 +90,10 @@ export function startPeer(
     step: parts.step,
     onBug: (error) =>
       history.violate('bug', `${shape.id}: ${error instanceof Error ? error.stack : String(error)}`),
+  }
+  if (parts.openChunks !== null) {
+    const config = { chunkFromBytes: simChunkFromBytes }
+    options = { ...options, chunks: parts.openChunks(endpoint), config }
   }
   const mutated = parts.mutate === null ? options : parts.mutate(options, index, rng.fork('mutation'))
   const runtime = parts.createRuntime(mutated)

@@ -156,7 +156,7 @@ export function createSimHost(
       inputs.map((input) => numberOf(input.value)),
       children,
     )
-    finish(lane, run, { status: 'done', value: packValue(number, run.stamp) })
+    finish(lane, run, { status: 'done', value: packValue(number, run.stamp, program.kib) })
   }
   const spawnChildren = (run: Running): void => {
     const programs = childPrograms(run.program)
@@ -234,7 +234,10 @@ export function createSimHost(
           const error = errorRecord('E_BODY', `body ${program.seed} threw`)
           apart.push({ index, outcome: { status: 'failed', error } })
         }
-        values.push(packValue(resultOf(program, [], []), stamp))
+        const value = packValue(resultOf(program, [], []), stamp, program.kib)
+        if (program.kib && !apart.some((other) => other.index === index))
+          apart.push({ index, outcome: { status: 'done', value } })
+        values.push(program.kib ? packValue(0, stamp) : value)
         runItem()
       })
     }

@@ -1,4 +1,5 @@
 import {
+  ChunkPayload,
   type OperationHash,
   PackedColumn,
   PackedPayload,
@@ -25,13 +26,15 @@ export interface SimProgram {
   readonly children: number
   /** Levels of spawning below this one. */
   readonly depth: number
+  /** Size of the value as its chunk says it, in KiB; 0 or absent: the value is small and becomes none. */
+  readonly kib?: number
 }
 
 export const failsAlways = 255
 const kinds = ['nothing', 'processor', 'peer'] as const
 
 /** Arguments of a task that runs `program`. */
-export function packProgram(program: SimProgram): Payload {
+export function packProgram(program: SimProgram): PackedPayload {
   const bytes = new Uint8Array(12)
   const view = new DataView(bytes.buffer)
   view.setUint32(0, program.seed)
@@ -40,11 +43,12 @@ export function packProgram(program: SimProgram): Payload {
   bytes[7] = kinds.indexOf(program.kills)
   bytes[8] = program.children
   bytes[9] = program.depth
+  view.setUint16(10, program.kib ?? 0)
   return new PackedPayload(bytes)
 }
 
 export function unpackProgram(payload: Payload): SimProgram {
-  const bytes = payload.pack()
+  const bytes = headOf(payload)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   return {
     seed: view.getUint32(0),
@@ -53,6 +57,7 @@ export function unpackProgram(payload: Payload): SimProgram {
     kills: kinds[bytes[7] ?? 0] ?? 'nothing',
     children: bytes[8] ?? 0,
     depth: bytes[9] ?? 0,
+    kib: view.getUint16(10),
   }
 }
 
@@ -68,24 +73,53 @@ export function childPrograms(program: SimProgram): readonly SimProgram[] {
   }))
 }
 
+/** Bytes that a large value really has in a world: enough to be taken for large. */
+const largeBytes = 64
+const sizeAt = largeBytes - 4
+/** Values and arguments of more bytes become chunks where a world has chunks. */
+export const simChunkFromBytes = 48
+
+/** Makes bytes large ones of a size that only their chunk says. */
+export function enlarge({ bytes }: PackedPayload, kib: number): PackedPayload {
+  const large = new Uint8Array(largeBytes)
+  large.set(bytes)
+  new DataView(large.buffer).setUint32(sizeAt, kib * 1024)
+  return new PackedPayload(large)
+}
+
+/** The size that a chunk says of large bytes. */
+export function saidSize(bytes: Uint8Array): number {
+  if (bytes.length !== largeBytes) return bytes.length
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(sizeAt)
+}
+
+/** How a payload starts: the hash of a simulated chunk starts as its bytes do, so that references are checkable. */
+function headOf(payload: Payload): Uint8Array {
+  return payload instanceof ChunkPayload ? payload.ref.hash : payload.pack()
+}
+
 /**
  * A value: what the body computed, and which execution computed it. The number must not depend on
- * the execution; the stamp makes it visible when one outcome is exchanged for another.
+ * the execution; the stamp makes it visible when one outcome is exchanged for another. A large value has none:
+ * it is the same each time.
  */
-export function packValue(number: number, stamp: number): Payload {
+export function packValue(number: number, stamp: number, kib: number = 0): PackedPayload {
   const bytes = new Uint8Array(8)
   const view = new DataView(bytes.buffer)
   view.setUint32(0, number)
-  view.setUint32(4, stamp)
-  return new PackedPayload(bytes)
+  view.setUint32(4, kib > 0 ? 0 : stamp)
+  const small = new PackedPayload(bytes)
+  return kib > 0 ? enlarge(small, kib) : small
 }
 
 export function numberOf(value: Payload): number {
-  const bytes = value.pack()
+  const bytes = headOf(value)
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0)
 }
 
-export function stampOf(value: Payload): number {
+/** Equal for the outcomes of one execution. */
+export function stampOf(value: Payload): number | string {
+  if (value instanceof ChunkPayload) return value.ref.id
   const bytes = value.pack()
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(4)
 }

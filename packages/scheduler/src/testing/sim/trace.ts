@@ -13,6 +13,7 @@ export const traceLegend: Readonly<Record<string, string>> = {
   e: 'body started',
   '=': 'call ended',
   s: 'outcome told',
+  c: 'copy of a chunk',
   '#': 'broken rule',
 }
 

@@ -4,6 +4,8 @@ import { assertInvariants } from '../../core/invariants.ts'
 import type { SchedulerState } from '../../core/state.ts'
 import { step } from '../../core/step.ts'
 import {
+  type Call,
+  type ChunkStore,
   type JobId,
   type PeerId,
   type RangeSpec,
@@ -19,7 +21,7 @@ import { createLoop } from './clock.ts'
 import { finish, runUntil, settleDown, type World } from './ending.ts'
 import { describeFault, makeFaults, type SimFault } from './faults.ts'
 import { createSimMembership } from './membership.ts'
-import { createSimNetwork } from './network.ts'
+import { createSimNetwork, type Endpoint } from './network.ts'
 import { type SimMutation, type SimPeer, startPeer } from './peer.ts'
 import type { HostProbe } from './processor.ts'
 import { packRange } from './program.ts'
@@ -53,7 +55,9 @@ export interface SimScenario {
   readonly actions: readonly SimAction[]
   readonly faults: readonly SimFault[]
   /** Told of each body that starts. */
-  readonly onStart?: (peer: number, task: TaskRef) => void
+  readonly onStart?: (peer: number, call: Call) => void
+  /** Default: values never become chunks. */
+  readonly openChunks?: (endpoint: Endpoint) => ChunkStore
 }
 
 /** What came of it. */
@@ -157,6 +161,7 @@ export function createWorld(options: SimOptions, scenario: SimScenario | null = 
       createRuntime: options.createRuntime ?? createRuntime,
       createReplica: options.createReplica ?? createFakeReplica,
       mutate: options.mutate ?? null,
+      openChunks: scenario?.openChunks ?? null,
     },
     peers,
     disks: shape.peers.map((peer) => createSimDisk(rng.fork(`disk ${peer.id}`), shape.disks)),
@@ -217,7 +222,7 @@ function makeHostProbe(
 ): HostProbe {
   return {
     started(peer, call) {
-      scenario?.onStart?.(peer, { job: call.job, no: call.no })
+      scenario?.onStart?.(peer, call)
       trace.event('e', peer, call.attempt, () => `${taskIdOf(call)}:${call.attempt} for ${call.owner}`)
       return history.executed(peer, call)
     },
@@ -248,7 +253,7 @@ function start(world: World, index: number): void {
 }
 
 /** A user's action on a peer: only where the peer runs, and only by the start that opened the job. */
-function act(world: World, action: SimAction): void {
+export function act(world: World, action: SimAction): void {
   const peer = world.peers[action.peer]
   if (!peer || peer.gate.state === 'dead') return
   if (action.type === 'submit' || action.type === 'seal') {
@@ -303,7 +308,7 @@ function needsText(needs: readonly { readonly task: TaskRef }[]): string {
 }
 
 /** Kills a peer without a word. */
-function kill(world: World, index: number): boolean {
+export function kill(world: World, index: number): boolean {
   const peer = world.peers[index]
   if (!peer || peer.gate.state === 'dead' || index === world.shape.immortal) return false
   world.trace.event('!', index, 1, () => `p${index} dies`)
