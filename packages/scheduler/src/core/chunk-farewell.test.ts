@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { ChunkPayload, chunkId } from '../model/chunk.ts'
-import type { PeerId } from '../model/ids.ts'
+import type { JobId, OperationHash, PeerId } from '../model/ids.ts'
 import type { ChunkWish } from '../model/message.ts'
+import { defaultTaskOptions, noNeeds, type TaskSpec } from '../model/task.ts'
 import { defaultConfig } from './config.ts'
 import type { Effect } from './effects.ts'
 import type { Event } from './events.ts'
@@ -79,10 +80,6 @@ test('[CH14] who needs a chunk takes it from its tracker only, says so, and trac
   const { state, feed, hears } = peer(b)
   const wanted = chunk(a, 1)
   const fetched = (effects: readonly Effect[]) => effects.some(({ type }) => type === 'fetch-chunk')
-  const declined = hears(a, wanted, 'take')
-  expect(fetched(declined)).toBe(false)
-  const no = { type: 'located', chunk: wanted.ref.id, wish: 'take', holders: [], error: null }
-  expect(declined).toEqual([{ type: 'send', to: a, message: no }])
   feed({ type: 'chunk-opened', chunk: wanted })
   expect(fetched(hears(c, wanted, 'take'))).toBe(false)
   expect(fetched(hears(a, wanted, 'take'))).toBe(true)
@@ -94,4 +91,39 @@ test('[CH14] who needs a chunk takes it from its tracker only, says so, and trac
   expect(located).toContainEqual({ type: 'chunk-located', chunk: wanted.ref.id, holders: [b], error: null })
   feed({ type: 'chunk-released', chunk: wanted.ref.id })
   expect(state.chunks.size).toBe(0)
+})
+
+const job = 'job' as JobId
+
+function taskWith(args: ChunkPayload): TaskSpec {
+  const options = defaultTaskOptions
+  return { no: 0, operation: 'hash#default' as OperationHash, args, needs: noNeeds, options, parent: null }
+}
+
+function fetchedIn(effects: readonly Effect[]): string[] {
+  return effects.flatMap((effect) => (effect.type === 'fetch-chunk' ? [effect.chunk.ref.id] : []))
+}
+
+test('[CH14] an offer that comes before the task that needs it waits for that, or for the end of who made it', () => {
+  const wanted = chunk(a, 1)
+  const early = peer(b)
+  expect(early.hears(a, wanted, 'take')).toEqual([])
+  const known = early.feed({ type: 'tasks-submitted', job, name: 'job', specs: [taskWith(wanted)] })
+  expect(fetchedIn(known)).toEqual([wanted.ref.id])
+  const late = peer(b)
+  late.hears(a, wanted, 'take')
+  late.feed({ type: 'peer-left', peer: a, cause: 'left' })
+  expect(late.state.earlyOffers.size).toBe(0)
+  expect(
+    fetchedIn(late.feed({ type: 'tasks-submitted', job, name: 'job', specs: [taskWith(wanted)] })),
+  ).toEqual([])
+})
+
+test('[CH14] who lets go of its last handle meanwhile is not waited for', () => {
+  const { feed, put, hears } = peer(a)
+  const offered = chunk(a, 1)
+  put(offered)
+  hears(b, offered, 'keep')
+  expect(offersIn(feed({ type: 'chunks-leaving' }))).toEqual([`${offered.ref.id}>b`])
+  expect(hears(b, offered, 'release').some(({ type }) => type === 'chunks-left')).toBe(true)
 })

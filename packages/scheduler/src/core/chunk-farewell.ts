@@ -11,6 +11,9 @@ import type { ChunkState, SchedulerState } from './state.ts'
  * its own tracker from then on; who does not says so at once.
  */
 
+/** What may be offered here before anything is known of it, at most. */
+const earlyOffersMax = 4096
+
 interface Offer {
   readonly to: PeerId
   readonly payload: ChunkPayload
@@ -71,6 +74,10 @@ function takersOf(state: SchedulerState, { wanters, neededBy }: ChunkState): Rea
 export function onTake(ctx: StepContext, from: PeerId, { chunk: payload }: MessageOf<'want'>): void {
   const { state } = ctx
   const chunk = state.chunks.get(payload.ref.id)
+  if (chunk === undefined && payload.task === null && state.earlyOffers.size < earlyOffersMax) {
+    state.earlyOffers.set(payload.ref.id, { from, payload })
+    return
+  }
   // Another peer cannot make this one fetch what it does not need.
   if (chunk === undefined || !mayOffer(chunk, from) || !wouldLose(state, chunk, from)) {
     answer(ctx, from, payload.ref.id, [])
@@ -79,6 +86,20 @@ export function onTake(ctx: StepContext, from: PeerId, { chunk: payload }: Messa
   state.taking.set(payload.ref.id, from)
   if (state.stored.has(payload.ref.id)) onTaken(ctx, payload.ref.id)
   else ctx.emit({ type: 'fetch-chunk', chunk: payload })
+}
+
+/** A task needs the chunk: it may have been offered before its document came, which takes longer than a message. */
+export function meetEarlyOffer(ctx: StepContext, chunk: ChunkId): void {
+  const early = ctx.state.earlyOffers.get(chunk)
+  if (early === undefined) return
+  ctx.state.earlyOffers.delete(chunk)
+  onTake(ctx, early.from, { type: 'want', chunk: early.payload, wish: 'take' })
+}
+
+/** A peer that offered is gone: what it still had went with it. */
+export function forgetOffersOf({ earlyOffers, taking }: SchedulerState, peer: PeerId): void {
+  for (const [id, { from }] of earlyOffers) if (from === peer) earlyOffers.delete(id)
+  for (const [id, from] of taking) if (from === peer) taking.delete(id)
 }
 
 function mayOffer({ payload, keeper }: ChunkState, from: PeerId): boolean {
@@ -111,7 +132,12 @@ export function onTaken(ctx: StepContext, id: ChunkId): void {
 
 /** One that was offered is in good hands, or not needed there. */
 export function onOfferTaken(ctx: StepContext, from: PeerId, { chunk }: MessageOf<'located'>): void {
-  if (ctx.state.offered.delete(offerKey(chunk, from))) tellIfOver(ctx)
+  withdrawOffer(ctx, from, chunk)
+}
+
+/** Who had handles let go of the last one while the offer was on its way: it waits for nothing. */
+export function withdrawOffer(ctx: StepContext, to: PeerId, chunk: ChunkId): void {
+  if (ctx.state.offered.delete(offerKey(chunk, to))) tellIfOver(ctx)
 }
 
 function tellIfOver(ctx: StepContext): void {

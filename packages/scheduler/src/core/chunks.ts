@@ -3,6 +3,7 @@ import { type ErrorRecord, errorRecord } from '../model/errors.ts'
 import { type PeerId, peerOfProcessor } from '../model/ids.ts'
 import type { ChunkWish, MessageOf } from '../model/message.ts'
 import type { Outcome } from '../model/task.ts'
+import { forgetOffersOf, meetEarlyOffer, withdrawOffer } from './chunk-farewell.ts'
 import type { StepContext } from './context.ts'
 import { dropIfUnused } from './holder.ts'
 import { type ChunkState, findTask, type JobState, refOf, type SchedulerState, TaskState } from './state.ts'
@@ -67,6 +68,7 @@ export function needChunk(ctx: StepContext, task: TaskState, payload: ChunkPaylo
   chunk.neededBy.add(task)
   if (task.chunks === null) task.chunks = [chunk]
   else if (!task.chunks.includes(chunk)) task.chunks.push(chunk)
+  if (ctx.state.earlyOffers.size > 0) meetEarlyOffer(ctx, payload.ref.id)
 }
 
 /** Notes the chunks that a task's specification names. */
@@ -142,11 +144,11 @@ export function removeHolder(ctx: StepContext, chunk: ChunkState, peer: PeerId):
 
 /** A peer is gone: with its copies, its handles, and what was kept for it. */
 export function loseChunksOf(ctx: StepContext, peer: PeerId): void {
+  forgetOffersOf(ctx.state, peer)
   for (const chunk of [...ctx.state.chunks.values()]) {
     removeHolder(ctx, chunk, peer)
     chunk.askers.delete(peer)
     if (chunk.registeredWith === peer) chunk.registeredWith = null
-    if (ctx.state.taking.get(chunk.payload.ref.id) === peer) ctx.state.taking.delete(chunk.payload.ref.id)
     if (chunk.wanters.delete(peer)) freeIfUnused(ctx, chunk)
   }
 }
@@ -404,6 +406,7 @@ export function onWant(ctx: StepContext, from: PeerId, { chunk: payload, wish }:
     const hadHandles = known.wanters.delete(from)
     known.askers.delete(from)
     answer([], hadHandles ? null : referenceError(id, 'that peer has no handle to it'))
+    withdrawOffer(ctx, from, id)
     freeIfUnused(ctx, known)
   } else {
     known.wanters.add(from)

@@ -278,6 +278,8 @@ export interface SchedulerState {
   readonly offered: Set<string>
   /** Chunks that are being taken from peers that leave. */
   readonly taking: Map<ChunkId, PeerId>
+  /** What peers that leave have offered here before anything was known of it. */
+  readonly earlyOffers: Map<ChunkId, { readonly from: PeerId; readonly payload: ChunkPayload }>
   /** Copies that are on this peer, by its store's word. */
   readonly stored: Set<ChunkId>
   /** Copies on this peer, or on their way, that are kept for owners. */
@@ -346,6 +348,7 @@ export function createState(options: {
     chunks: new Map(),
     offered: new Set(),
     taking: new Map(),
+    earlyOffers: new Map(),
     wishes: new Set(),
     releases: new Map(),
     stored: new Set(),
