@@ -12,7 +12,7 @@ import { type FileServer, serveFiles } from './support/serve-files.ts'
 const examples = fileURLToPath(new URL('../../examples', import.meta.url))
 const closers: (() => Promise<unknown>)[] = []
 /** Bytes of the one file, compressed. */
-const bundleBytesMax = 250_000
+const bundleBytesMax = 260_000
 let browser: Browser
 let bundle: Bundle
 
@@ -55,7 +55,7 @@ async function result(page: Page): Promise<string> {
   return (await page.getByRole('status').textContent()) ?? ''
 }
 
-test('the one file is below 250 kB compressed', () => {
+test('the one file is below 260 kB compressed', () => {
   expect(bundle.gzipBytes).toBeLessThan(bundleBytesMax)
 })
 

@@ -6,6 +6,9 @@ import type { LinkEvents } from './listeners.ts'
 import { createLinkEvents } from './listeners.ts'
 import type { Base, OnRefused } from './peerjs.types.ts'
 
+/** The last message of a link that is closed politely; text, as messages are binary. */
+const goodbye = 'bye'
+
 /** A connection on its way to a link. */
 export interface PendingLink {
   readonly remoteAddress: string
@@ -67,6 +70,7 @@ export function followConnection(
     },
   }
   connection.on('data', (data) => {
+    if (data === goodbye) return end('bye')
     if (typeof data === 'string' && onText !== null) return onText(data)
     const message = asBytes(data)
     if (message === null)
@@ -77,7 +81,7 @@ export function followConnection(
       )
     if (!events.deliver(message)) end('protocol')
   })
-  // A guess: WebRTC that gives up on a killed peer, after half a minute, can look like a goodbye.
+  // Without a goodbye a guess: WebRTC that gives up on a killed peer, after half a minute, can look like one.
   connection.on('close', () => end(isLost ? 'lost' : 'bye'))
   connection.on('error', (error) => (isOpen ? undefined : pending.fail(error.message)))
   // PeerJS acts on the ICE state alone; some stacks only ever move the connection state to "failed".
@@ -150,7 +154,9 @@ function createLink(
     onDrain: events.onDrain,
     onClose: events.onClose,
     close() {
-      if (events.close('closed-here')) linger(queued, hangUp)
+      if (!events.close('closed-here')) return
+      sendOr(data, goodbye, hangUp)
+      linger(connection, hangUp)
     },
   }
 }
@@ -164,15 +170,13 @@ function sendOr(data: RTCDataChannel, message: string | Uint8Array<ArrayBuffer>,
   }
 }
 
-/** Closing at once would drop what is queued, a goodbye among it. */
-function linger(queued: () => number, hangUp: () => void): void {
-  let pollsLeft = Math.ceil(LINGER_MS / DRAIN_POLL_MS)
-  const timer = setInterval(() => {
-    pollsLeft -= 1
-    if (pollsLeft > 0 && queued() > 0) return
-    clearInterval(timer)
-    hangUp()
-  }, DRAIN_POLL_MS)
+/**
+ * Closing at once would drop what is queued, and what WebRTC took and has not delivered yet, which nothing tells. Whoever
+ * reads the goodbye has all that was before it, and closes.
+ */
+function linger(connection: DataConnection, hangUp: () => void): void {
+  const timer = setTimeout(hangUp, LINGER_MS)
+  connection.on('close', () => clearTimeout(timer))
 }
 
 function asBytes(data: unknown): Uint8Array | null {
