@@ -54,7 +54,7 @@ async function startPicture(no: number): Promise<void> {
   const [first] = pages as [WatchedPage]
   await first.page.getByLabel('Detail').selectOption('Very fine (slow)')
   await first.page.getByRole('button', { name: 'Start' }).click()
-  await Promise.all(pages.map(({ page }) => waitForShare(page, no, 0.1, 0.7)))
+  await Promise.all(pages.map(({ page }) => waitForShare(page, no, 0.1, 0.85)))
 }
 
 async function checkPicture(no: number): Promise<void> {

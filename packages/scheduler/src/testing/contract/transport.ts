@@ -271,6 +271,19 @@ export function transportContract(contract: TransportContract): void {
         expect(story).toEqual(['message of 10', 'message of 20', 'bye'])
       })
 
+      test('[WP12] also when it is much', async () => {
+        const { near, far } = await pair()
+        const told = closed(far)
+        let gotBytes = 0
+        far.onMessage((message) => {
+          gotBytes += message.length
+        })
+        for (let sent = 0; sent < 400; sent++) near.send(new Uint8Array(1_000))
+        near.close()
+        expect(await told).toBe('bye')
+        expect(gotBytes).toBe(400_000)
+      })
+
       test('sending on a closed link does nothing', async () => {
         const { near, far } = await pair()
         const told = closed(far)
